@@ -1,0 +1,1 @@
+"""The same methods as torch's documentation would write them, differentiated by autograd."""

@@ -1,0 +1,1 @@
+"""Methods of image classification in NumPy, every derivative by hand. Nothing but NumPy is imported here."""
