@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the command line reads these records before it can afford to import NumPy
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -117,9 +116,9 @@ class Pair:
     family: str
     kind: str
     at: str  # "losses.softmax" is scratch.losses.softmax and ref.losses.softmax
-    wrt: tuple[str, ...]
-    cases: Callable[[np.random.Generator], Iterable[Case]]
+    cases: Callable[..., Iterable[Case]]  # (rng, batch of real images or None) -> questions
+    sums: tuple[Mapping[str, int], ...] = ()  # each sum of the mathematics: argument or "value" -> its axis
     kinks: Callable[..., Any] | None = None  # inputs as tensors -> signed distances to the kinks
-    convention: str = ""
+    refuses: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # a name, and the inputs that must raise ValueError
     scratch_at: str = ""  # where scratch's side lives if under another name (the fused forms)
-    title: str = ""
+    convention: str = ""  # what differs between libraries, and what holds here

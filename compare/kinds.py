@@ -1,0 +1,153 @@
+"""The contract of each kind of pair, and how each side is asked: Pair and Case in, Outcome out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from compare.bridge import to_array, to_tensor
+from compare.records import Case, Outcome, Pair
+
+if TYPE_CHECKING:
+    from compare.records import Array
+
+
+def side(package: str, at: str) -> Any:
+    """What stands at a dotted name of one side: side("scratch", "losses.softmax")."""
+    module, name = at.rsplit(".", 1)
+    return getattr(import_module(f"{package}.{module}"), name)
+
+
+def cast(case: Case, dtype: str) -> Case:
+    """The case with its floats in the working dtype."""
+    inputs = {n: np.asarray(x, dtype) if x.dtype.kind == "f" else x for n, x in case.inputs.items()}
+    return Case(case.name, inputs, case.wrt, case.options, case.exact)
+
+
+def ask_scratch(pair: Pair, case: Case) -> Outcome:
+    """Value and gradients by hand. Whatever scratch raises comes through."""
+    return SCRATCH[pair.kind](pair.scratch_at or pair.at, case)
+
+
+def ask_ref(pair: Pair, case: Case, device: str = "cpu") -> Outcome:
+    """Value and gradients by autograd, in the dtype of the case's inputs."""
+    tensors = {n: to_tensor(x, device).requires_grad_(n in case.wrt) for n, x in case.inputs.items()}
+    value, grads = REF[pair.kind](pair.at, case, tensors)
+    return Outcome(to_array(value), {n: to_array(g) for n, g in zip(case.wrt, grads, strict=True)})
+
+
+def value_of(pair: Pair, case: Case) -> Callable[[Mapping[str, Array]], float]:
+    """Scratch's scalar as a function of the inputs, for the numerical gradient; a layer's is Σ dout · out."""
+
+    def f(inputs: Mapping[str, Array]) -> float:
+        moved = Case(case.name, inputs, case.wrt, case.options)
+        if pair.kind != "layer":
+            return float(ask_scratch(pair, moved).value)
+        out = side("scratch", f"{pair.scratch_at or pair.at}_forward")(*_layer_inputs(moved))[0]
+        return float(np.sum(inputs["dout"] * out))
+
+    return f
+
+
+def _scratch_loss(at: str, case: Case) -> Outcome:
+    value, grads = side("scratch", at)(*case.inputs.values(), **case.options)
+    return _outcome(value, grads, case)
+
+
+def _ref_loss(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    value = side("ref", at)(*tensors.values(), **case.options)
+    return value, torch.autograd.grad(value, [tensors[n] for n in case.wrt])
+
+
+def _scratch_objective(at: str, case: Case) -> Outcome:
+    params = {n: case.inputs[n] for n in case.wrt}
+    rest = [x for n, x in case.inputs.items() if n not in params]
+    value, grads = side("scratch", at)(params, *rest, **case.options)
+    return _outcome(value, grads, case)
+
+
+def _ref_objective(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    params = {n: tensors[n] for n in case.wrt}
+    rest = [x for n, x in tensors.items() if n not in params]
+    value = side("ref", at)(params, *rest, **case.options)
+    return value, torch.autograd.grad(value, list(params.values()))
+
+
+def _layer_inputs(case: Case) -> list[Array]:
+    return [x for n, x in case.inputs.items() if n != "dout"]
+
+
+def _scratch_layer(at: str, case: Case) -> Outcome:
+    out, cache = side("scratch", f"{at}_forward")(*_layer_inputs(case), **case.options)
+    grads = side("scratch", f"{at}_backward")(case.inputs["dout"], cache)
+    return _outcome(out, grads, case)
+
+
+def _ref_layer(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    out = side("ref", at)(*[x for n, x in tensors.items() if n != "dout"], **case.options)
+    return out, torch.autograd.grad(out, [tensors[n] for n in case.wrt], grad_outputs=tensors["dout"])
+
+
+def _outcome(value: Any, grads: Any, case: Case) -> Outcome:
+    return Outcome(np.asarray(value), {n: grads.get(n) for n in case.wrt})
+
+
+def _scratch_rule(at: str, case: Case) -> Outcome:
+    """The parameter after every step (T, …)."""
+    rule = side("scratch", at)(**case.options)
+    param = case.inputs["param"].copy()
+    state, path = rule.init(param), []
+    for grad, lr in zip(case.inputs["grads"], case.inputs["lr"], strict=True):
+        rule.update(param, grad, state, float(lr))
+        path.append(param.copy())
+    return Outcome(np.stack(path), {})
+
+
+def _ref_rule(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    param = torch.nn.Parameter(tensors["param"].clone())
+    optimizer = side("ref", at)([param], lr=float(tensors["lr"][0]), **case.options)
+    path = []
+    for grad, lr in zip(tensors["grads"], tensors["lr"], strict=True):
+        optimizer.param_groups[0]["lr"] = float(lr)
+        param.grad = grad
+        optimizer.step()
+        path.append(param.detach().clone())
+    return torch.stack(path), ()
+
+
+def _scratch_schedule(at: str, case: Case) -> Outcome:
+    """The learning rate of every step (T,)."""
+    schedule, lr = side("scratch", at), float(case.inputs["lr"])
+    steps = case.options["steps"]
+    return Outcome(np.array([schedule(step, lr, **case.options) for step in range(steps)]), {})
+
+
+def _ref_schedule(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=float(tensors["lr"]))
+    scheduler = side("ref", at)(optimizer, **case.options)
+    rates = []
+    for _ in range(case.options["steps"]):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return torch.tensor(rates, dtype=torch.float64), ()
+
+
+SCRATCH = {
+    "loss": _scratch_loss,
+    "objective": _scratch_objective,
+    "layer": _scratch_layer,
+    "rule": _scratch_rule,
+    "schedule": _scratch_schedule,
+}
+REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor, Any]]] = {
+    "loss": _ref_loss,
+    "objective": _ref_objective,
+    "layer": _ref_layer,
+    "rule": _ref_rule,
+    "schedule": _ref_schedule,
+}

@@ -1,0 +1,135 @@
+"""The numerical gradient: the third witness, which knows the function and nothing of its derivative."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratch.arrays import Array
+
+EPS = float(np.finfo(np.float64).eps)
+BLUR = 1e-3  # an error beyond this share of a typical entry judges nothing
+Scalar = Callable[[Array], float]
+
+
+def derivative(phi: Callable[[float], float], scale: float) -> tuple[float, float]:
+    """phi'(0) with its own error estimate, for a variable whose natural size is scale.
+
+    D(h) = (phi(h) - phi(-h)) / 2h has the error c h² + …; (4 D(h/2) - D(h)) / 3 removes its leading term. The step
+    starts at scale / 8 and shrinks eightfold while that helps: near a kink, or where scores are large, only
+    small steps see the slope. The error is what truncation and the rounding of phi and of its argument leave.
+    A kink inside the step shows in the second difference: a parabola's falls to a quarter with half the step, a
+    kink's to a half. What exceeds the quarter joins the error; exactly at a kink that is half of the gap between
+    the one-sided slopes, so that every value between them lies within the error.
+    Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)" (1982), with two columns of his table.
+    """
+    center = float(phi(0.0))
+
+    def around(h: float) -> tuple[float, float, float]:
+        above, below = float(phi(h)), float(phi(-h))
+        rounding = EPS * (abs(above) + abs(below) + abs(center))
+        return (above - below) / (2 * h), above - 2 * center + below, rounding
+
+    best, error, h = 0.0, np.inf, scale / 8
+    while h > EPS * scale:
+        coarse, bend, _ = around(h)
+        fine, bend_fine, rounding = around(h / 2)
+        better = (4 * fine - coarse) / 3
+        kink = abs(bend_fine - bend / 4) * 2 / h
+        doubt = abs(better - fine) + kink + 8 * rounding / h + EPS * scale / h * abs(better)
+        if doubt < error:
+            best, error = better, doubt
+        elif doubt > 8 * error or error == 0:
+            break
+        h /= 8
+    return best, error
+
+
+def numerical_gradient(f: Scalar, x: Array) -> tuple[Array, Array]:
+    """The derivative of f by every coordinate of x, one at a time: (gradient, error), both shaped as x.
+
+    x (any shape) is taken as float64; f maps an array of that shape to a number and is handed a private copy.
+    A coordinate's step comes from the larger of its own size and the typical one.
+    """
+    x = np.array(x, dtype=np.float64)
+    flat = x.reshape(-1)
+    gradient, error = np.zeros(flat.size), np.zeros(flat.size)
+    typical = _typical(flat)
+    for i, center in enumerate(flat):
+
+        def phi(t: float, i: int = i, center: float = center) -> float:
+            flat[i] = center + t
+            return f(x)
+
+        gradient[i], error[i] = derivative(phi, max(abs(center), typical))
+        flat[i] = center
+    return gradient.reshape(x.shape), error.reshape(x.shape)
+
+
+def slope_along(f: Scalar, x: Array, v: Array) -> tuple[float, float]:
+    """The derivative of f at x in the direction v (shaped as x), and its error: two numbers for any size of x."""
+    x = np.array(x, dtype=np.float64)
+    return derivative(lambda t: f(x + t * v), _typical(x))
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A block of coordinates (flat indices) along which a claimed gradient and the function's slope part."""
+
+    where: Array
+    claimed: float
+    slope: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found: single wrong entries, and how many of its first blocks no step could judge."""
+
+    suspects: tuple[Suspect, ...]
+    blocks: int
+    unjudged: int
+
+
+def search(f: Scalar, x: Array, gradient: Array, rng: np.random.Generator, most: int = 4) -> Search:
+    """Find where a claimed gradient is wrong, without asking for every coordinate.
+
+    A random direction over a block meets an error anywhere in it with probability one. Blocks are the tensor and,
+    for a matrix, up to 64 bundles of rows and up to 64 of columns; a block that fails is halved until single
+    entries are left (group testing), of which at most `most` are kept. A gradient that is right has no suspects.
+    """
+    x = np.array(x, dtype=np.float64)
+    claimed = np.asarray(gradient, np.float64).reshape(-1)
+
+    def test(where: Array) -> Suspect:
+        v = np.zeros(x.size)
+        v[where] = rng.choice((-1.0, 1.0), where.size) * rng.uniform(0.5, 1.0, where.size)
+        slope, error = slope_along(f, x, v.reshape(x.shape))
+        # the sum of the claimed entries rounds as well
+        return Suspect(where, float(v @ claimed), slope, error + EPS * float(np.abs(v) @ np.abs(claimed)))
+
+    index = np.arange(x.size)
+    table = index.reshape(len(x), -1) if x.ndim > 1 else index[:, None]
+    blocks = [index, *(rows.reshape(-1) for rows in np.array_split(table, min(len(table), 64)))]
+    blocks += [columns.reshape(-1) for columns in np.array_split(table.T, min(table.shape[1], 64))]
+    tested = [test(block) for block in blocks]
+    size = float(np.linalg.norm(claimed)) / np.sqrt(x.size)
+    unjudged = sum(int(s.error > BLUR * size * np.sqrt(s.where.size)) for s in tested)
+    failed = sorted((s for s in tested if _parts(s)), key=lambda s: s.where.size)
+    found: dict[int, Suspect] = {}
+    while failed and len(found) < most:
+        suspect = failed.pop(0)
+        if suspect.where.size == 1:
+            found.setdefault(int(suspect.where[0]), suspect)
+        else:
+            halves = [test(half) for half in np.array_split(suspect.where, 2)]
+            failed = [half for half in halves if _parts(half)] + failed
+    return Search(tuple(found.values()), len(blocks), unjudged)
+
+
+def _parts(s: Suspect) -> bool:
+    return abs(s.claimed - s.slope) > 2 * s.error
+
+
+def _typical(x: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(x)))) or 1.0
