@@ -74,7 +74,7 @@ def penalties(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[
 
 
 def affine(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
-    """Questions to the layer affine(X, W, b), with the gradient dout that arrives from above."""
+    """Questions to the affine layer, with the gradient dout that arrives from above."""
 
     def case(name: str, X: Array, W: Array, b: Array, scale: float = 1.0, exact: bool = False) -> Case:
         dout = scale * rng.normal(0, 1, (len(X), W.shape[1]))

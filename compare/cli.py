@@ -2,10 +2,9 @@
 
 import sys
 
-import click
 import typer
 
-from compare.commands import data
+from compare.commands import data, listing, verify
 from compare.records import Refusal
 
 app = typer.Typer(
@@ -16,7 +15,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Is this loss, gradient or optimizer right, how close is it, if wrong why, and how fast is it?",
 )
+app.command("verify")(verify.verify)
 app.command("data")(data.data)
+app.command("list")(listing.listing)
 
 
 @app.callback()
@@ -27,17 +28,29 @@ def root(debug: bool = typer.Option(False, "--debug", help="Show the traceback o
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 agrees, 1 something differs, 2 wrong usage or input, 3 inconclusive."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+    debug = "--debug" in arguments  # understood anywhere on the line: users type it last
     try:
-        # --debug is understood anywhere on the line, as users type it last
         status = app([a for a in arguments if a != "--debug"], standalone_mode=False)
-    except (Refusal, click.ClickException, OSError, MemoryError) as error:
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        status = 130
+    except Exception as error:
         if debug:
             raise
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        print(f"gradtwin: error: {message}", file=sys.stderr)  # noqa: T201 the command line's own voice
+        complain(f"error: {_told(error)}")
         status = 2
-    except (KeyboardInterrupt, click.Abort):
-        print("gradtwin: interrupted", file=sys.stderr)  # noqa: T201 the command line's own voice
-        status = 130
     sys.exit(status or 0)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, in the name of the command."""
+    sys.stderr.write(f"gradtwin: {message}\n")
+
+
+def _told(error: Exception) -> str:
+    """An error in the user's terms; usage errors know their own, by a class that depends on typer's version."""
+    if hasattr(error, "format_message"):
+        return f"{error.format_message()} (see gradtwin --help)"
+    if isinstance(error, Refusal | OSError | MemoryError):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error} (this should not happen: run again with --debug and report it)"

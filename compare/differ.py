@@ -11,10 +11,9 @@ from compare.records import Difference, Noise, Verdict
 if TYPE_CHECKING:
     from compare.records import Array
 
-# A correct implementation stays below these many noise units, an error of 10 units is always above them.
+# A correct implementation stays below this many noise units, an error of 10 units is always above it.
 # `gradtwin selftest --calibrate` measures how far below: see docs/agreement.md.
-TENSOR_BOUND = 6.0
-ENTRY_BOUND = 8.0
+BOUND = 5.0
 
 
 def form_fault(scratch: object, ref: Array) -> str:
@@ -64,17 +63,16 @@ def difference(
         entry=_index(worst, truth),
         scratch=float(scratch.flat[worst]),
         ref=float(truth.flat[worst]),
-        allowed=ENTRY_BOUND * float(noise.entry.flat[worst]),
+        allowed=BOUND * float(noise.entry.flat[worst]),
         kinks=kinks,
     )
 
 
 def judge(found: Difference) -> Verdict:
-    """Agree or differ by the two bounds; whether a difference is mere imprecision needs another question."""
+    """Agree or differ by the bound; whether a difference is mere imprecision needs another question."""
     if found.fault:
         return Verdict.INCONCLUSIVE if found.entry is None and found.noise_units == 0 else Verdict.DIFFER
-    within = found.tensor_units <= TENSOR_BOUND and found.entry_units <= ENTRY_BOUND
-    return Verdict.AGREE if within else Verdict.DIFFER
+    return Verdict.AGREE if found.noise_units <= BOUND else Verdict.DIFFER
 
 
 def scales_like_rounding(error32: Array, error64: Array) -> bool:
@@ -91,11 +89,12 @@ def worst_case(longest_sum: int) -> float:
 
     The noise is about u times the root of Σ terms², which is at least u Σ|terms| / √n: hence n √n.
     """
-    return longest_sum**1.5
+    return float(longest_sum**1.5)
 
 
 def _same_infinity(a: Array, b: Array) -> Array:
-    return (np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b))
+    both: Array = (np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b))
+    return both
 
 
 def _index(flat: int, like: Array) -> tuple[int, ...]:

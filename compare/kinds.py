@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +10,10 @@ import torch
 
 from compare.bridge import to_array, to_tensor
 from compare.records import Case, Outcome, Pair
+from compare.sides import side
 
 if TYPE_CHECKING:
     from compare.records import Array
-
-
-def side(package: str, at: str) -> Any:
-    """What stands at a dotted name of one side: side("scratch", "losses.softmax")."""
-    module, name = at.rsplit(".", 1)
-    return getattr(import_module(f"{package}.{module}"), name)
 
 
 def cast(case: Case, dtype: str) -> Case:

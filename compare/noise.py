@@ -1,8 +1,11 @@
 """How large rounding may be, here: measured on the case at hand, by moving everything that rounding moves.
 
-The ref is asked K times again with (1) its inputs moved by at most one ulp, (2) the axes over which the mathematics
-sums permuted, (3) the result of every torch operation, forward and backward, moved by at most one ulp (Monte Carlo
-arithmetic; Parker, 1997). What these replays do to the answer is what any stable algorithm may do to it.
+The ref is asked K times again, the axes over which the mathematics sums permuted each time. In half of the replays
+the inputs and the result of every torch operation, forward and backward, are moved by at most one ulp as well
+(Monte Carlo arithmetic; Parker, 1997). In the other half nothing is moved, but sums and matrix products are added
+up one term after the other, as a plain loop does: a library's blocked sums round less and a loop is not wrong for
+that, and roundings that repeat (the same pixel value in many images) stay as correlated as they are.
+What these replays do to the answer is what any stable algorithm may do to it.
 """
 
 from __future__ import annotations
@@ -36,11 +39,12 @@ def decompositions() -> Mapping[Any, Callable[..., Any]]:
     return get_decompositions(fused)
 
 
-class Jitter(TorchDispatchMode):
-    """Inside this context every floating-point result of a torch operation is moved by at most one ulp."""
+class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves this base untyped
+    """Inside this context rounding differs: by moved results, or with loops, by sums added up in order."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        super().__init__()
+    def __init__(self, rng: np.random.Generator, loops: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch leaves this base untyped
+        self.loops = loops
         self.generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -48,6 +52,8 @@ class Jitter(TorchDispatchMode):
         if opened is not None:  # what a fused kernel sums inside rounds as well: 1 in p - 1, for example
             with self:
                 return opened(*args, **(kwargs or {}))
+        if self.loops:
+            return LOOPS.get(func, func)(*args, **(kwargs or {}))
         out = func(*args, **(kwargs or {}))
         if any(result.alias_info is not None for result in func._schema.returns):
             return out  # a view or an in-place result is no new rounding
@@ -64,11 +70,47 @@ class Jitter(TorchDispatchMode):
         return out * (1 + unit * xi)
 
 
+def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The product a @ b, the terms of each entry added in order (above 512 terms, in 512 bundles)."""
+    out = a.new_zeros(a.shape[0], b.shape[1])
+    step = -(-a.shape[1] // 512)
+    for k in range(0, a.shape[1], step):
+        out.addmm_(a[:, k : k + step], b[k : k + step])
+    return out
+
+
+def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **scales: float) -> torch.Tensor:
+    return scales.get("beta", 1) * bias + scales.get("alpha", 1) * _mm(a, b)
+
+
+def _sum(x: torch.Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, **options: Any) -> torch.Tensor:
+    """x.sum(dim), added in order: NumPy's running sums do just that."""
+    axes = sorted(d % x.ndim for d in dim) if dim else list(range(x.ndim))
+    if not x.dtype.is_floating_point or x.numel() == 0 or x.ndim == 0:
+        return torch.sum(x, axes, keepdim, **options)
+    kept = [d for d in range(x.ndim) if d not in axes]
+    terms = x.permute(*axes, *kept).reshape(-1, *(x.shape[d] for d in kept)).cpu().numpy()
+    total = np.array(np.add.accumulate(terms, axis=0)[-1])
+    shape = [1 if d in axes else n for d, n in enumerate(x.shape)] if keepdim else total.shape
+    added: torch.Tensor = torch.from_numpy(total.reshape(shape)).to(x.device)
+    return added
+
+
+LOOPS: dict[Any, Callable[..., torch.Tensor]] = {
+    torch.ops.aten.mm.default: _mm,
+    torch.ops.aten.addmm.default: _addmm,
+    torch.ops.aten.sum.default: _sum,
+    torch.ops.aten.sum.dim_IntList: _sum,
+}
+
+
 def moved(case: Case, rng: np.random.Generator) -> Case:
     """The case with every float input moved by at most one ulp; zeros stay zero."""
 
     def move(x: Array) -> Array:
-        return x * (1 + np.finfo(x.dtype).eps * rng.integers(-1, 2, x.shape)).astype(x.dtype) if x.dtype.kind == "f" else x
+        return (
+            x * (1 + np.finfo(x.dtype).eps * rng.integers(-1, 2, x.shape)).astype(x.dtype) if x.dtype.kind == "f" else x
+        )
 
     return Case(case.name, {n: move(x) for n, x in case.inputs.items()}, case.wrt, case.options, case.exact)
 
@@ -97,16 +139,14 @@ def permuted(case: Case, sums: Sums, rng: np.random.Generator) -> tuple[Case, Ca
 def replays(ask: Callable[[Case], Outcome], case: Case, sums: Sums, rng: np.random.Generator) -> list[dict[str, Array]]:
     """The K answers, each a dict of quantities in float64 with its axes in the case's own order.
 
-    An exact case is only permuted: there, rounding moves nothing, and a moved input would leave the kink.
+    An exact case is never moved: there, rounding does nothing, and a moved input would leave the kink.
     """
     answers = []
-    for _ in range(K):
-        replay, back = permuted(case if case.exact else moved(case, rng), sums, rng)
-        if case.exact:
+    for k in range(K):
+        loops = case.exact or k % 2 == 1
+        replay, back = permuted(case if loops else moved(case, rng), sums, rng)
+        with Jitter(rng, loops):
             outcome = ask(replay)
-        else:
-            with Jitter(rng):
-                outcome = ask(replay)
         answers.append({q: back(q, np.asarray(x, np.float64)) for q, x in outcome.quantities().items()})
     return answers
 
@@ -114,16 +154,16 @@ def replays(ask: Callable[[Case], Outcome], case: Case, sums: Sums, rng: np.rand
 def noise_of(errors: Sequence[Array], truth: Array, dtype: np.dtype[Any]) -> Noise:
     """Noise of one quantity from its replays' errors (each shaped as truth, float64).
 
-    tensor is the largest ‖error‖; entry is the root mean square over the replays, smoothed by adding in quadrature
-    what its row and column have on average, so that eight lucky replays leave no entry with an unfair small scale.
+    tensor is the largest ‖error‖. entry is twice the root mean square over the replays of either half, whichever is
+    larger; the factor puts the worst of 30,000 entries where a bad draw puts a tensor. Added in quadrature is what
+    the entry's row and column have on average, so that a few lucky replays leave no entry with an unfair scale.
     Neither falls below u times the answer itself, nor an entry below the smallest normal number.
     """
     info = np.finfo(dtype)
     u, tiny = float(info.eps) / 2, float(info.tiny)
-    stack = np.stack([np.asarray(e) for e in errors])
-    tensor = max(float(np.linalg.norm(e)) for e in stack)
-    square = np.mean(stack * stack, axis=0)
-    entry = np.sqrt(square + _rank_one(square)) + u * np.abs(truth) + tiny
+    tensor = max(float(np.linalg.norm(e)) for e in errors)
+    halves = [np.mean(np.square(errors[k::2]), axis=0) for k in (0, 1)]
+    entry = 2 * np.sqrt(np.maximum(*(half + _rank_one(half) for half in halves))) + u * np.abs(truth) + tiny
     floor = u * float(np.linalg.norm(truth)) + tiny * np.sqrt(truth.size)
     return Noise(max(tensor, floor), entry)
 

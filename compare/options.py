@@ -18,7 +18,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw: the s
 Data = Annotated[
     str,
     typer.Option(
-        metavar="auto|cifar10|folder:PATH|synthetic",
+        metavar="auto|cifar10|folder:PATH|npz:FILE|synthetic",
         help="Images to use. auto: CIFAR-10 if it is already there, else the synthetic set; nothing is downloaded.",
     ),
 ]
@@ -28,7 +28,8 @@ DataRoot = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where the ref computes: cpu or cuda. scratch is always on the CPU.")]
 Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE|-", help="Also write the result as JSON; - for standard output.")
+    str | None,
+    typer.Option("--json", metavar="FILE|-", help="Also write the result as JSON; - for standard output."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and what --json - asks for).")]
 RunsDir = Annotated[Path, typer.Option("--runs", help="Where runs are logged.")]

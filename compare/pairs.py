@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from compare import cases
-from compare.kinds import side
 from compare.records import Pair, Refusal
+from compare.sides import side
 
 _SCORES, _LABELS = np.zeros((2, 3)), np.array([0, 2])
 _PARAMS = {"W": np.zeros((4, 3)), "b": np.zeros(3)}
@@ -53,9 +53,9 @@ TABLE = (
          convention="reg Σ (½ W² + |W|)"),
     Pair("affine", "layer", "layer", "layers.affine", cases.affine, OVER_LAYER),
     Pair("softmax_objective", "softmax", "objective", "linear.softmax_objective", cases.objectives,
-         OVER_OBJECTIVE, None, BAD_FOR_OBJECTIVE, convention=f"{MEAN}; penalty on W, not on b"),
+         OVER_OBJECTIVE, None, BAD_FOR_OBJECTIVE, "softmax", convention=f"{MEAN}; penalty on W, not on b"),
     Pair("svm_objective", "svm", "objective", "linear.svm_objective", cases.objectives,
-         OVER_OBJECTIVE, _svm_kinks, BAD_FOR_OBJECTIVE, convention=f"{MEAN}; penalty on W, not on b; {RELU}"),
+         OVER_OBJECTIVE, _svm_kinks, BAD_FOR_OBJECTIVE, "hinge", convention=f"{MEAN}; penalty on W, not on b; {RELU}"),
     Pair("sgd", "rule", "rule", "optim.SGD", cases.rules, convention="weight_decay is coupled: g += λ θ"),
     Pair("constant", "schedule", "schedule", "schedules.constant", cases.schedules),
 )  # fmt: skip

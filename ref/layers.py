@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def affine(X: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    """out (N, C) = X (N, D) · W (D, C) + b (C,). F.linear wants the weight as (C, D)."""
+    """Scores out (N, C) = X (N, D) · W (D, C) + b (C,). F.linear wants the weight as (C, D)."""
     return F.linear(X, W.T, b)

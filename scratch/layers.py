@@ -4,7 +4,7 @@ from scratch.arrays import Array, Grads
 
 
 def affine_forward(X: Array, W: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:
-    """out (N, C) = X (N, D) · W (D, C) + b (C,)."""
+    """Scores out (N, C) = X (N, D) · W (D, C) + b (C,)."""
     return X @ W + b, (X, W)
 
 

@@ -104,6 +104,8 @@ def search(f: Scalar, x: Array, gradient: Array, rng: np.random.Generator, most:
     def test(where: Array) -> Suspect:
         v = np.zeros(x.size)
         v[where] = rng.choice((-1.0, 1.0), where.size) * rng.uniform(0.5, 1.0, where.size)
+        if where.size == 1:
+            v[where] = 1.0  # a single entry is told in its own units
         slope, error = slope_along(f, x, v.reshape(x.shape))
         # the sum of the claimed entries rounds as well
         return Suspect(where, float(v @ claimed), slope, error + EPS * float(np.abs(v) @ np.abs(claimed)))

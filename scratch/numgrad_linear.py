@@ -4,6 +4,8 @@ The loss is evaluated anew at both moved points of every coordinate, for all d a
 divided by the step. Nothing here knows a derivative, so nothing here can share a mistake with one.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from scratch.arrays import Array, Params
@@ -11,13 +13,23 @@ from scratch.arrays import Array, Params
 EPS = float(np.finfo(np.float64).eps)
 REACH = 1e-5  # the furthest that one step moves any score: truncation and rounding meet near here
 BLOCK = 128  # examples whose factors are multiplied before one logarithm; features moved together
-ELEMENTS = {"l2": np.square, "l1": np.abs, "elastic_net": lambda w: 0.5 * np.square(w) + np.abs(w)}
+ELEMENTS: dict[str, Callable[[Array], Array]] = {
+    "l2": np.square,
+    "l1": np.abs,
+    "elastic_net": lambda w: 0.5 * np.square(w) + np.abs(w),
+}
 
 Numerical = dict[str, tuple[Array, Array]]  # by parameter: (gradient, error of each entry)
 
 
 def linear_gradient(
-    loss: str, params: Params, X: Array, y: Array, reg: float = 0.0, penalty: str = "l2", decay_bias: bool = False
+    loss: str,
+    params: Params,
+    X: Array,
+    y: Array,
+    reg: float = 0.0,
+    penalty: str = "l2",
+    decay_bias: bool = False,
 ) -> Numerical:
     """Central differences of a linear objective by every entry of W (D, C) and b (C,), each with its error.
 

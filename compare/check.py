@@ -1,0 +1,183 @@
+"""One question put to three witnesses: scratch, ref and the numerical gradient. Yields findings, never prints."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from compare import kinks, witness
+from compare.cases import Batch
+from compare.differ import difference, form_fault, judge, scales_like_rounding, worst_case
+from compare.kinds import ask_ref, ask_scratch, cast
+from compare.noise import noise_of, replays
+from compare.records import Case, Difference, Finding, Noise, Outcome, Pair, Verdict
+
+if TYPE_CHECKING:
+    from compare.records import Array
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A case as the ref sees it: the truth, its noise by quantity, and the kinks within rounding."""
+
+    truth: Outcome
+    noise: dict[str, Noise]
+    flips: list[kinks.Flip]
+
+
+def verify(
+    pairs: Sequence[Pair],
+    batch: Batch | None,
+    seed: int = 0,
+    dtypes: Iterable[str] = DTYPES,
+    device: str = "cpu",
+) -> Iterator[Finding]:
+    """Every pair, every case, every dtype: a finding for each value and each gradient, and for each refusal."""
+    for pair in pairs:
+        yield from refusals(pair)
+        for case in pair.cases(generator(seed, pair.name), batch):
+            for dtype in dtypes if pair.kind != "schedule" else ("float64",):  # a learning rate is a Python float
+                yield from check(pair, case, dtype, seed, device)
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """A generator of its own for each name, so that one pair's cases do not depend on which others are asked."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def check(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu") -> Iterator[Finding]:
+    """One case in one dtype. Form comes first (raises, shape, dtype, mutation, repeatability), then numbers."""
+    case = cast(case, dtype)
+    blank = Finding(pair.name, pair.at, case.name, dtype, "value", Verdict.CRASHED, convention=pair.convention)
+    before = {name: x.copy() for name, x in case.inputs.items()}
+    try:
+        with np.errstate(all="ignore"):
+            answer, again = ask_scratch(pair, case), ask_scratch(pair, case)
+    except Exception as error:  # whatever the code under test raises is its answer
+        yield replace(blank, message=f"raised {type(error).__name__}: {error}")
+        return
+    changed = [name for name, x in case.inputs.items() if not _same(x, before[name])]
+    if changed:
+        yield replace(blank, verdict=Verdict.DIFFER, message=f"wrote to its input {', '.join(changed)}")
+        case = replace(case, inputs=before)
+    measured = measure(pair, case, dtype, seed, device)
+    numerical = witness.Numerical(pair, cast(case, "float64"), generator(seed, pair.name, case.name, "numerical"))
+    for quantity, truth in measured.truth.quantities().items():
+        row = replace(blank, quantity=quantity)
+        mine, repeat = answer.quantities().get(quantity), again.quantities().get(quantity)
+        fault = form_fault(mine, np.asarray(truth, dtype))
+        if not fault and not _same(np.asarray(mine), np.asarray(repeat)):
+            fault = "two identical calls gave two answers"
+        if fault or mine is None:
+            yield replace(row, verdict=Verdict.DIFFER, message=fault)
+            continue
+        yield conclude(row, pair, case, measured, mine, numerical)
+
+
+def measure(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu") -> Measured:
+    """Truth, noise and kinks of a case: everything that the ref alone can tell."""
+    rng = generator(seed, pair.name, case.name, dtype, "noise")
+    if pair.kinks is None:
+        case = replace(case, exact=False)  # an exact promise is about kinks; without any, rounding is measured as ever
+    truth = ask_ref(pair, kinks.widened(case), device)
+    found = kinks.flips(pair.kinks, case, lambda c: ask_ref(pair, c, device), truth, rng)
+    answers = replays(lambda c: ask_ref(pair, c, device), case, pair.sums, rng)
+    noise = {}
+    for quantity, t in truth.quantities().items():
+        errors = [kinks.explain(a[quantity] - t, found, quantity)[0] for a in answers]
+        noise[quantity] = noise_of(errors, t, np.dtype(dtype))
+    return Measured(truth, noise, found)
+
+
+def conclude(
+    row: Finding, pair: Pair, case: Case, measured: Measured, mine: Array, numerical: witness.Numerical
+) -> Finding:
+    """The verdict on one quantity, from its difference and from what the third witness says."""
+    quantity, truth = row.quantity, measured.truth.quantities()[row.quantity]
+    if len(measured.flips) > kinks.MOST:
+        message = f"{len(measured.flips)} kinks lie within rounding: this case judges nothing"
+        return replace(row, verdict=Verdict.INCONCLUSIVE, message=message)
+    found = compared(quantity, mine, measured)
+    verdict, message = judge(found), found.fault
+    if verdict is Verdict.DIFFER and not found.fault and _imprecise(pair, case, found):
+        verdict = Verdict.IMPRECISE
+        message = f"rounding explains it, {found.noise_units:.0f} times that of a stable algorithm"
+    heard = numerical.hear(quantity, mine, truth, found.entry) if row.dtype == "float64" else None
+    if heard and heard.verdict is not Verdict.AGREE and verdict is Verdict.AGREE:
+        verdict, message = heard.verdict, heard.message
+    elif verdict is Verdict.DIFFER:
+        message = message or _explained(found)
+        if heard and heard.message:
+            message = f"{message}; {heard.message}"
+    if found.kinks:
+        message = "; ".join(filter(None, [message, f"{found.kinks} kinks within rounding, on the other side"]))
+    return replace(
+        row,
+        verdict=verdict,
+        noise_units=found.noise_units,
+        entry=found.entry,
+        scratch=found.scratch,
+        ref=found.ref,
+        numerical=heard.value if heard else None,
+        message=message,
+    )
+
+
+def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
+    """Scratch against the truth in noise units, kinks within rounding taken into account."""
+    truth = measured.truth.quantities()[quantity]
+    with np.errstate(all="ignore"):
+        residual, flipped = kinks.explain(np.asarray(mine, np.float64) - truth, measured.flips, quantity)
+    return difference(quantity, mine, truth, measured.noise[quantity], residual, flipped)
+
+
+def refusals(pair: Pair) -> Iterator[Finding]:
+    """Inputs that mean nothing must raise ValueError, not answer."""
+    for name, inputs in pair.refuses:
+        row = Finding(
+            pair.name,
+            pair.at,
+            name,
+            "float64",
+            "refusal",
+            Verdict.DIFFER,
+            message="answered instead of refusing",
+        )
+        wrt = ("W", "b") if pair.kind == "objective" else ("scores",)
+        try:
+            ask_scratch(pair, Case(name, inputs, wrt))
+        except ValueError as error:
+            row = replace(row, verdict=Verdict.AGREE, message=str(error))
+        except Exception as error:  # any other exception is not the refusal that is promised
+            row = replace(row, message=f"raised {type(error).__name__} instead of ValueError: {error}")
+        yield row
+
+
+def _imprecise(pair: Pair, case: Case, found: Difference) -> bool:
+    """Ask the same in the other precision: rounding shrinks with it, a bug stays."""
+    errors = {}
+    for dtype in DTYPES:
+        asked = cast(case, dtype)
+        with np.errstate(all="ignore"):
+            mine = ask_scratch(pair, asked).quantities()[found.quantity]
+        errors[dtype] = np.asarray(mine, np.float64) - ask_ref(pair, kinks.widened(asked)).quantities()[found.quantity]
+    longest = max(max(x.shape, default=1) for x in case.inputs.values())
+    return found.noise_units <= worst_case(longest) and scales_like_rounding(errors["float32"], errors["float64"])
+
+
+def _explained(found: Difference) -> str:
+    if found.entry is None or found.scratch is None or found.ref is None or found.allowed is None:
+        return ""
+    where = f"entry {list(found.entry)}: " if found.entry else ""
+    off = abs(found.scratch - found.ref)
+    return f"{where}scratch {found.scratch:.9g}, ref {found.ref:.9g}, off by {off:.3g}, allowed {found.allowed:.3g}"
+
+
+def _same(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")

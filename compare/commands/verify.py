@@ -1,0 +1,51 @@
+"""gradtwin verify: the main job. Every pair, every case, both dtypes, three witnesses; one table."""
+
+from typing import Annotated
+
+import typer
+
+from compare import options
+
+
+def verify(
+    pairs: Annotated[
+        list[str] | None, typer.Argument(help="Pairs or families; all without. See `gradtwin list`.")
+    ] = None,
+    seed: options.Seed = 0,
+    data: options.Data = "auto",
+    data_root: options.DataRoot = None,
+    dtype: Annotated[options.Dtype | None, typer.Option(help="One precision only.  [default: both]")] = None,
+    device: options.Device = "cpu",
+    strict: Annotated[bool, typer.Option("--strict", help="Imprecise counts as a failure too.")] = False,
+    json_to: options.Json = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Hold every pair against its twin: values, gradients, and the numerical gradient as third witness.
+
+    Exit status: 0 every pair agrees, 1 something differs, 2 wrong usage or input, 3 something could not be judged.
+    """
+    from compare import check, report, sanity
+    from compare import data as images
+    from compare.bridge import device_named
+    from compare.pairs import select
+
+    chosen = select(pairs or ())
+    where = device_named(device)
+    source = images.load(data, data_root, seed)
+    batch = sanity.batch_of(source, seed)
+    out = report.console(quiet, json_to)
+    out.print(source.note, soft_wrap=True)
+    if where.type == "cuda":
+        out.print(f"the ref computes on {sanity.device_title(where)}, scratch on the CPU", soft_wrap=True)
+    findings = []
+    dtypes = [dtype.value] if dtype else list(check.DTYPES)
+    with report.progress(out) as track:
+        for finding in check.verify(chosen, batch, seed, dtypes, str(where)):
+            findings.append(finding)
+            track(f"{finding.pair}, {finding.case}")
+    figures = sanity.figures(chosen, source, seed)
+    out.print(report.sanity_table(figures))
+    report.print_verdicts(out, findings, strict)
+    body = {"findings": findings, "summary": report.summary(findings), "sanity": figures}
+    report.write_json(json_to, "verify", seed, source.name, body)
+    return max(report.exit_status(findings, strict), 0 if all(f.holds for f in figures) else 1)

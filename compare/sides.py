@@ -1,0 +1,10 @@
+"""How compare reaches either side: by one dotted name, when it is needed and not before (torch takes seconds)."""
+
+from importlib import import_module
+from typing import Any
+
+
+def side(package: str, at: str) -> Any:
+    """What stands at a dotted name of one side: side("scratch", "losses.softmax")."""
+    module, name = at.rsplit(".", 1)
+    return getattr(import_module(f"{package}.{module}"), name)
