@@ -116,10 +116,14 @@ def test_rule_follows_torch(name, options, meant, shape, dtype, monkeypatch):
     assert first_departure(ours, theirs) is None
     assert their_state.keys() <= state.keys()
     assert state["step"] == STEPS
-    if meant:
-        optimizer, arguments = meant
-        direct, _ = torch_path(lambda p, lr: optimizer(p, lr=lr, **arguments), shape, dtype)
-        assert_array_equal(theirs, direct)
+
+
+@pytest.mark.parametrize(("name", "options", "meant"), [case for case in CASES if case[2]])
+def test_ref_builds_the_torch_optimizer_that_is_meant(name, options, meant):
+    optimizer, arguments = meant
+    theirs, _ = torch_path(lambda p, lr: ref.optim.RULES[name](p, lr, **options), (7,), np.float32)
+    direct, _ = torch_path(lambda p, lr: optimizer(p, lr=lr, **arguments), (7,), np.float32)
+    assert_array_equal(theirs, direct)
 
 
 @pytest.mark.parametrize(("name", "options", "meant"), CASES)

@@ -40,7 +40,7 @@ def rates(scheduler, steps):
 
 
 def allowed(lr, steps):
-    """Bound the rounding: torch's recursions commit at most four a step, none above lr; ours a dozen in all."""
+    """Bound the rounding: torch's recursions commit at most four a step, none above lr; ours a dozen."""
     return (4 * np.arange(steps + 1) + 12) * np.finfo(float).eps / 2 * lr
 
 
