@@ -5,6 +5,6 @@ from typing import Any
 
 
 def side(package: str, at: str) -> Any:
-    """What stands at a dotted name of one side: side("scratch", "losses.softmax")."""
+    """What stands at a dotted name of one side: "scratch" and "losses.softmax" give the function itself."""
     module, name = at.rsplit(".", 1)
     return getattr(import_module(f"{package}.{module}"), name)

@@ -34,8 +34,8 @@ def margins(scores: Array, y: Array, margin: float = 1.0) -> Array:
 
     The hinge loss has its kinks where an entry off the true class is 0.
     """
-    true: Array = scores[np.arange(len(y)), y]
-    return scores - true[:, None] + scores.dtype.type(margin)
+    true = scores[np.arange(len(y)), y][:, None]
+    return np.asarray(scores - true + scores.dtype.type(margin))
 
 
 def hinge(scores: Array, y: Array, margin: float = 1.0) -> tuple[Array, Grads]:
