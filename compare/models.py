@@ -1,0 +1,136 @@
+"""What can be trained: a name, where both sides keep it, and settings that work.
+
+Rules and schedules carry the names of scratch's and ref's registries; here they are looked up on both sides.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compare.records import Refusal
+from compare.sides import side
+from compare.timing import tiled_pays
+
+SCALE = 1 / 128  # of the rows, pixel minus mean: brings them to about -1 … 1; a power of two, so it rounds nothing
+
+ADAPTIVE = {"adagrad": 0.01, "rmsprop": 3e-4, "adam": 3e-4, "adamw": 3e-4}  # step sizes whatever the loss
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model. Dotted names hold on both sides; lr is by rule, as rules differ in what a rate means.
+
+    fused is the name of scratch's fast form (scratch.fused.Linear knows the loss by it); without it scratch trains
+    with objective. features names, for each parameter with an axis over the features of X, that axis: there the
+    sum may be taken in any order. kinked says that the loss has a margin with kinks.
+    """
+
+    name: str
+    title: str
+    init: str
+    scores: str
+    loss: str
+    objective: str
+    fused: str = ""
+    features: Mapping[str, int] = field(default_factory=dict)
+    kinked: bool = False
+    convention: str = ""
+    lr: Mapping[str, float] = field(default_factory=dict)
+    reg: float = 0.0
+    penalty: str = "l2"
+    batch_size: int = 256
+    epochs: int = 12
+    rule: str = "momentum"
+    schedule: str = "cosine"
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model(
+            name="softmax",
+            title="linear softmax classifier",
+            init="linear.init",
+            scores="linear.scores",
+            loss="losses.softmax",
+            objective="linear.softmax_objective",
+            fused="softmax",
+            features={"W": 0},
+            convention="mean over examples; penalty on W, not on b",
+            lr={"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01} | ADAPTIVE,
+            reg=1e-2,
+        ),
+        Model(
+            name="svm",
+            title="linear multiclass SVM",
+            init="linear.init",
+            scores="linear.scores",
+            loss="losses.hinge",
+            objective="linear.svm_objective",
+            fused="hinge",
+            features={"W": 0},
+            kinked=True,
+            convention="sum over classes, mean over examples; subgradient 0 at the margin; penalty on W, not on b",
+            lr={"sgd": 0.01, "momentum": 0.001, "nesterov": 0.001} | ADAPTIVE,
+            reg=2e-2,
+        ),
+    )
+}  # fmt: skip
+
+
+def named(what: str, name: str, known: Iterable[str]) -> str:
+    """The name if it is known. Raises Refusal with the closest known name, or all of them."""
+    known = list(known)
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    raise Refusal(f"no {what} is called {name!r}: {hint}")
+
+
+def model(name: str) -> Model:
+    """The model of that name. Raises Refusal with the closest one."""
+    return MODELS[named("model", name, MODELS)]
+
+
+def rules(package: str) -> dict[str, Callable[..., Any]]:
+    """Update rules of one side, "scratch" or "ref", by the names of the command line."""
+    registry: dict[str, Callable[..., Any]] = side(package, "optim.RULES")
+    return registry
+
+
+def schedules(package: str) -> dict[str, Callable[..., Any]]:
+    """Schedules of one side by the names of the command line."""
+    registry: dict[str, Callable[..., Any]] = side(package, "schedules.SCHEDULES")
+    return registry
+
+
+def penalties(package: str) -> dict[str, Callable[..., Any]]:
+    """Penalties of one side by the names of the command line."""
+    registry: dict[str, Callable[..., Any]] = side(package, "linear.PENALTIES")
+    return registry
+
+
+def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[..., Any]:
+    """Scratch's objective, f(params, X, y, reg, penalty) -> (value, grads), in its fast form where it has one.
+
+    The gradients are then the form's own arrays, which the next call overwrites.
+    """
+    if chosen.fused:
+        return side("scratch", "fused.Linear")(chosen.fused, D, C, dtype, tiled=tiled_pays())  # type: ignore[no-any-return] # looked up by name
+    return side("scratch", chosen.objective)  # type: ignore[no-any-return] # looked up by name
+
+
+def ref_objective(chosen: Model, shift: float = 0.0) -> Callable[..., Any]:
+    """The ref's objective, f(params, X, y, reg, penalty) -> value; shift moves the kinks of a kinked model."""
+    if not (shift and chosen.kinked):
+        return side("ref", chosen.objective)  # type: ignore[no-any-return] # looked up by name
+    loss, scores, penalty_of = side("ref", chosen.loss), side("ref", chosen.scores), penalties("ref")
+
+    def moved(params: Mapping[str, Any], X: Any, y: Any, reg: float, penalty: str) -> Any:
+        return loss(scores(params, X), y, margin=1 + shift) + penalty_of[penalty](params["W"], reg)
+
+    return moved
