@@ -1,0 +1,194 @@
+"""What a lockstep training came to, as people, programs and TensorBoard read it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from compare import lockstep, models
+
+if TYPE_CHECKING:
+    from compare.data import Dataset
+    from compare.lockstep import Flag, Step
+    from compare.parties import Plan
+    from compare.records import Array
+
+SIDES = ("scratch", "ref")
+LATE = 5  # the first steps warm caches up: their times do not count where there are more
+
+
+@dataclass
+class Tally:
+    """What is collected while a training runs."""
+
+    last: Step | None = None
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SIDES})
+    units: dict[str, float] = field(default_factory=lambda: {"weights": 0.0, "loss": 0.0})
+
+    def add(self, step: Step) -> None:
+        """Take one step in."""
+        self.last = step
+        self.seconds["scratch"].append(step.scratch.seconds)
+        self.seconds["ref"].append(step.ref.seconds)
+        self.units["weights"] = max(self.units["weights"], step.params.noise_units)
+        self.units["loss"] = max(self.units["loss"], step.loss.noise_units)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a training. units are the largest of any step; seconds are medians over the steps."""
+
+    last: Step
+    steps: int  # planned
+    complete: bool
+    test_accuracy: Mapping[str, float]
+    scores: Mapping[str, Array]
+    units: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+    @property
+    def flagged(self) -> Flag | None:
+        """The first step outside the noise, if any."""
+        return self.last.flagged
+
+
+def conclude(plan: Plan, data: Dataset, tally: Tally, steps: int, complete: bool) -> Result:
+    """Test both sides on the withheld images, once, and sum up."""
+    assert tally.last is not None, "no step was done"  # noqa: S101 the caller's promise
+    scores = lockstep.scores(plan, data, data.test, tally.last)
+    right = {name: float((s.argmax(axis=1) == data.test.labels).mean()) for name, s in scores.items()}
+    seconds = {name: statistics.median(times[LATE:] or times) for name, times in tally.seconds.items()}
+    return Result(tally.last, steps, complete, right, scores, dict(tally.units), seconds)
+
+
+def as_json(plan: Plan, result: Result, folder: str | None) -> dict[str, Any]:
+    """The fields of `train` in JSON. Only seconds_per_step and run differ between two runs of one seed."""
+    last, flag = result.last, result.flagged
+    return {
+        "model": plan.model,
+        "rule": plan.rule,
+        "schedule": plan.schedule,
+        "settings": hyperparameters(plan),
+        "steps": last.step,
+        "steps_planned": result.steps,
+        "complete": result.complete,
+        "verdict": "differ" if flag else "agree",
+        "test_accuracy": result.test_accuracy,
+        "loss": {"scratch": last.scratch.loss, "ref": last.ref.loss},
+        "drift": {
+            "relative": last.params.relative,
+            "relative_noise": last.params.relative_noise,
+            "noise_units": result.units["weights"],
+            "loss_relative": last.loss.relative,
+            "loss_noise_units": result.units["loss"],
+            "bound": lockstep.BOUND,
+            "kinks_crossed": last.crossed,
+        },
+        "flagged": None
+        if flag is None
+        else {"step": flag.step, "stage": flag.stage, "tensor": flag.tensor, "entry": flag.entry,
+              "noise_units": flag.noise_units},
+        "seconds_per_step": result.seconds,
+        "run": folder,
+    }  # fmt: skip
+
+
+def hyperparameters(plan: Plan) -> dict[str, str | float | int]:
+    """Settings and conventions, by name; numbers and words only, as TensorBoard's table of them wants it."""
+    return {
+        "model": plan.model, "rule": plan.rule, "schedule": plan.schedule, "lr": plan.lr, "reg": plan.reg,
+        "penalty": plan.penalty, "epochs": plan.epochs, "batch size": plan.batch_size or "full",
+        "dtype": plan.dtype, "seed": plan.seed, "device": plan.device, "row scale": models.SCALE,
+        "loss convention": models.model(plan.model).convention, "rule convention": "as torch.optim",
+    }  # fmt: skip
+
+
+def figures(result: Result) -> dict[str, dict[str, float]]:
+    """Final figures of each side."""
+    drift = {"drift, relative": result.last.params.relative, "drift, noise units": result.units["weights"]}
+    losses = {"scratch": result.last.scratch.loss, "ref": result.last.ref.loss}
+    return {
+        name: {
+            "test accuracy": result.test_accuracy[name],
+            "loss": losses[name],
+            "ms per step": 1e3 * result.seconds[name],
+        }
+        | drift
+        for name in SIDES
+    }
+
+
+def settings_line(plan: Plan, batch: int, steps: int) -> str:
+    """What is about to be trained, in one line."""
+    return (
+        f"{models.model(plan.model).title}: {plan.rule}, lr {plan.lr:g} ({plan.schedule}), {plan.penalty} reg "
+        f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}: {steps:,} steps in {plan.dtype}; "
+        f"scratch on cpu, ref on {plan.device}"
+    )
+
+
+def rows(result: Result) -> list[tuple[str, str, str, str]]:
+    """The figures side by side: what, scratch, ref, and how they compare."""
+    last, units = result.last, result.units
+    a, b = result.test_accuracy["scratch"], result.test_accuracy["ref"]
+    fast, slow = result.seconds["scratch"], result.seconds["ref"]
+    return [
+        ("test accuracy", f"{a:.2%}", f"{b:.2%}", f"{abs(a - b):.2%} apart"),
+        ("last batch's loss", f"{last.scratch.loss:.6f}", f"{last.ref.loss:.6f}",
+         f"{last.loss.relative:.1e} relative; at most {units['loss']:.2f} noise units"),
+        ("weights, norm", f"{_size(last.scratch.params):.6f}", f"{_size(last.ref.params):.6f}",
+         f"{last.params.relative:.1e} relative; at most {units['weights']:.2f} noise units"),
+        ("time a step", f"{1e3 * fast:.3f} ms", f"{1e3 * slow:.3f} ms", f"scratch takes {fast / slow:.2f} of ref's"),
+    ]  # fmt: skip
+
+
+def verdict(result: Result) -> str:
+    """The verdict in one sentence."""
+    flag = result.flagged
+    if flag is None:
+        crossed = result.last.crossed
+        kinks = f" {crossed} kinks fell on two sides by rounding." if crossed else ""
+        return (
+            f"agree: in all {result.last.step:,} steps scratch and ref stayed within {lockstep.BOUND:g} times what "
+            f"rounding does to this training.{kinks}"
+        )
+    where = "" if flag.entry is None else f", largest in entry {list(flag.entry)}"
+    return (
+        f"differ: from step {flag.step:,} on, first in the {flag.stage} ({flag.tensor}{where}), "
+        f"{flag.noise_units:.3g} noise units where {lockstep.BOUND:g} are allowed"
+    )
+
+
+def table(result: Result) -> Table:
+    """The figures for a terminal."""
+    made = Table()
+    for column, justify in (("", "left"), ("scratch", "right"), ("ref", "right"), ("apart", "left")):
+        made.add_column(column, justify=justify)  # type: ignore[arg-type] # a literal, seen through the loop
+    for row in rows(result):
+        made.add_row(*row)
+    return made
+
+
+def remarks(result: Result, folder: str | None) -> list[str]:
+    """The lines below the table."""
+    lines = [verdict(result)]
+    if not result.complete:
+        lines.insert(0, f"interrupted after step {result.last.step:,} of {result.steps:,}")
+    if folder is not None:
+        lines.append(f"logged in {folder}: gradtwin board")
+    return lines
+
+
+def markdown(result: Result) -> str:
+    """The figures and the verdict for TensorBoard's Text page."""
+    lines = ["| | scratch | ref | apart |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows(result)]
+    return "\n".join([*lines, "", *remarks(result, None)])
+
+
+def _size(params: Mapping[str, Array]) -> float:
+    return float(sum(float((p.astype("float64") ** 2).sum()) for p in params.values()) ** 0.5)
