@@ -16,6 +16,7 @@ import socket
 import sys
 import tarfile
 import tempfile
+import urllib.error
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,8 @@ def _download(aside: Path, root: Path) -> None:
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         size = f"after {arrived.stat().st_size:,} bytes " if arrived.is_file() else ""
         raise Refusal(f"CIFAR-10 did not arrive {size}from {CIFAR10.url} ({error}). {by_hand}") from error
 

@@ -55,9 +55,7 @@ class Dataset:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def rows(
-    images: Array, mean: Array, dtype: np.dtype[Any] | str = "float32", out: Array | None = None
-) -> Array:
+def rows(images: Array, mean: Array, dtype: np.dtype[Any] | str = "float32", out: Array | None = None) -> Array:
     """Return X (N, D) = images as float rows minus the mean, in units of the pixel values 0…255.
 
     images uint8 (N, H, W, 3), mean (D,) with D = H*W*3: a row is the image read line by line, R, G, B of a
@@ -127,8 +125,9 @@ def from_arrays(
 ) -> Dataset:
     """Make a Dataset of arrays a user has; without test a sixth of them is withheld as the test part.
 
-    images (N, H, W, 3), whole numbers 0…255; labels (N,), integers 0…C-1. Without classes they are named 0, 1, ….
-    Raises Refusal for wrong shapes, NaN, fractions, labels that are no integers or name no class.
+    images (N, H, W, 3), whole numbers 0…255; labels (N,), integers 0…C-1, which are also the classes' names
+    if none are given. Raises Refusal for wrong shapes, NaN, fractions, labels that are no integers or name
+    no class.
     """
     checked = [_check(images, labels, name)]
     if test is not None:
@@ -140,8 +139,7 @@ def from_arrays(
         classes = tuple(str(label) for label in range(largest + 1))
     if largest >= len(classes):
         raise Refusal(
-            f"{name}: a label of {largest} names no class; "
-            f"the {len(classes)} classes have labels 0…{len(classes) - 1}"
+            f"{name}: a label of {largest} names no class; the {len(classes)} classes have labels 0…{len(classes) - 1}"
         )
     if len(classes) < 2:
         raise Refusal(f"{name} holds one class only; classifying needs two or more")
@@ -154,26 +152,19 @@ def _check(images: Array, labels: Array, where: str) -> Part:
     if images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
         raise Refusal(f"{where}: images must be (N, H, W, 3) with N > 0, not {images.shape}")
     if labels.shape != images.shape[:1]:
-        raise Refusal(
-            f"{where}: {len(images):,} images need labels of shape ({len(images)},), not {labels.shape}"
-        )
+        raise Refusal(f"{where}: {len(images):,} images need labels of shape ({len(images)},), not {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise Refusal(f"{where}: labels must be integers, not {labels.dtype}")
     wrong = np.flatnonzero(labels < 0)
     if wrong.size:
-        raise Refusal(
-            f"{where}: {wrong.size:,} labels out of range, first labels[{wrong[0]}] = {labels[wrong[0]]}"
-        )
+        first = f"labels[{wrong[0]}] = {labels[wrong[0]]}"
+        raise Refusal(f"{where}: {wrong.size:,} labels out of range, the first is {first}")
     if images.dtype != np.uint8:
         if images.dtype.kind not in "iuf":
             raise Refusal(f"{where}: images must be numbers 0…255, not {images.dtype}")
-        lost = (
-            np.isnan(images).any(axis=(1, 2, 3)) if images.dtype.kind == "f" else np.zeros(len(images), bool)
-        )
+        lost = (images != images).any(axis=(1, 2, 3))  # NaN alone differs from itself; integers never do
         if lost.any():
-            raise Refusal(
-                f"{where}: NaN in {lost.sum():,} of {len(images):,} images, first in image {lost.argmax()}"
-            )
+            raise Refusal(f"{where}: NaN in {lost.sum():,} of {len(images):,} images, first in image {lost.argmax()}")
         if images.min() < 0 or images.max() > 255 or (images != np.rint(images)).any():
             raise Refusal(
                 f"{where}: pixels must be whole numbers 0…255, not {images.dtype} from {images.min():.4g} to "
@@ -186,19 +177,18 @@ def _from_file(path: Path, seed: int) -> Dataset:
     """Arrays images and labels of a .npz file; optionally classes, test_images and test_labels."""
     name = f"npz:{path}"
     try:
-        if not zipfile.is_zipfile(path) and path.exists():
-            raise ValueError("it is no zip of arrays")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no zip of arrays")
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
     except FileNotFoundError as error:
         raise Refusal(f"{name}: no such file") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Refusal(f"{name} cannot be read as a .npz file: {error}") from error
     missing = [key for key in ("images", "labels") if key not in arrays]
     if missing:
-        raise Refusal(
-            f"{name} holds no array {' and no '.join(missing)}; it holds {', '.join(arrays) or 'none'}"
-        )
+        raise Refusal(f"{name} holds no array {' and no '.join(missing)}; it holds {', '.join(arrays) or 'none'}")
     if ("test_images" in arrays) != ("test_labels" in arrays):
         raise Refusal(f"{name}: test_images and test_labels go together; one is missing")
     test = (arrays["test_images"], arrays["test_labels"]) if "test_images" in arrays else None
@@ -206,9 +196,7 @@ def _from_file(path: Path, seed: int) -> Dataset:
     return from_arrays(arrays["images"], arrays["labels"], classes, test=test, seed=seed, name=name)
 
 
-def _dataset(
-    name: str, classes: tuple[str, ...], first: Part, test: Part | None, seed: int, what: str
-) -> Dataset:
+def _dataset(name: str, classes: tuple[str, ...], first: Part, test: Part | None, seed: int, what: str) -> Dataset:
     """Shuffle and split: a sixth for test unless given; for validation a tenth of train, at most 1,000."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(first[1]))
@@ -223,9 +211,7 @@ def _dataset(
     validation, train = part(first, order[withheld:][:checked]), part(first, order[withheld + checked :])
     tested = part(test, rng.permutation(len(test[1]))) if test else part(first, order[:withheld])
     if tested.images.shape[1:] != train.images.shape[1:]:
-        raise Refusal(
-            f"{name}: test images are {tested.images.shape[1:]}, the others {train.images.shape[1:]}"
-        )
+        raise Refusal(f"{name}: test images are {tested.images.shape[1:]}, the others {train.images.shape[1:]}")
     mean = (train.images.sum(axis=0, dtype=np.uint64) / len(train.labels)).astype(np.float32).ravel()
     height, width = train.images.shape[1:3]
     counts = " / ".join(f"{len(p.labels):,}" for p in (train, validation, tested))

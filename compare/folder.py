@@ -78,9 +78,7 @@ def _listing(place: Path) -> tuple[list[str], Files]:
     counts = Counter(dataset.targets)
     empty = [name for label, name in enumerate(dataset.classes) if not counts[label]]
     if empty:
-        raise Refusal(
-            f"{place}: no image in {_some(empty)}. Remove the empty class, or fill it in (jpg, png, …)."
-        )
+        raise Refusal(f"{place}: no image in {_some(empty)}. Remove the empty class, or fill it in (jpg, png, …).")
     return dataset.classes, dataset.samples
 
 
@@ -149,7 +147,7 @@ def _place(path: Path, files: Files, cache: Path) -> Path:
 
 def _cached(kept: Path, count: int) -> Array | None:
     try:
-        with np.load(kept, allow_pickle=False) as arrays:
+        with kept.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images: Array = arrays["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

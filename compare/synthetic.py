@@ -26,9 +26,7 @@ GREY = np.array([0.299, 0.587, 0.114])  # brightness of R, G, B (ITU-R BT.601)
 def _ngon(u: Array, v: Array, corners: int, inner: float = 1.0) -> Array:
     """Signed distance, negative inside, to a regular polygon of radius 1 or a star of this inner radius."""
     sector = np.pi / corners
-    angle = np.abs(
-        np.mod(np.arctan2(v, u) + sector, 2 * sector) - sector
-    )  # 0 at a corner, sector between two
+    angle = np.abs(np.mod(np.arctan2(v, u) + sector, 2 * sector) - sector)  # 0 at a corner, sector between two
     x, y = np.hypot(u, v) * np.cos(angle), np.hypot(u, v) * np.sin(angle)
     depth = np.cos(sector) if inner == 1.0 else inner
     edge_x, edge_y = depth * np.cos(sector) - 1, depth * np.sin(sector)  # from the corner to the notch
@@ -78,18 +76,14 @@ def grey(images: Array) -> Array:
 def _rgb(hue: Array, saturation: Array, value: Array) -> Array:
     """Colours (N, 3) in 0…1 of hues in turns: the hexagonal colour cone, unfolded."""
     ramp = np.abs(np.mod(hue[:, None] + np.array([0, 2 / 3, 1 / 3]), 1) * 6 - 3) - 1
-    colours: Array = (value[:, None] * (1 - saturation[:, None] * (1 - np.clip(ramp, 0, 1)))).astype(
-        np.float32
-    )
+    colours: Array = (value[:, None] * (1 - saturation[:, None] * (1 - np.clip(ramp, 0, 1)))).astype(np.float32)
     return colours
 
 
 def _draw(labels: Array, rng: np.random.Generator, coloured: float) -> Array:
     """Draw one image a label, floats in 0…1 (N, 32, 32, 3); the share coloured wears its pair's colour."""
     N = len(labels)
-    hue = np.where(
-        rng.random(N) < coloured, (labels // 2) * 2 / len(CLASSES) + rng.normal(0, 0.035, N), rng.random(N)
-    )
+    hue = np.where(rng.random(N) < coloured, (labels // 2) * 2 / len(CLASSES) + rng.normal(0, 0.035, N), rng.random(N))
     ink = _rgb(hue, rng.uniform(0.55, 1, N), rng.uniform(0.5, 1, N))
     second = _rgb(rng.random(N), rng.uniform(0, 0.6, N), rng.uniform(0, 1, N))
     ground = [_rgb(rng.random(N), rng.uniform(0, 0.4, N), rng.uniform(0.05, 1, N)) for _ in range(2)]

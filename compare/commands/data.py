@@ -27,9 +27,9 @@ def data(
     data: Data = "auto",
     data_root: DataRoot = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR-10 into --data-root.")] = False,
-    sheet: Annotated[
-        Path, typer.Option(metavar="FILE.png", help="Where the contact sheet is written.")
-    ] = Path("runs/data.png"),
+    sheet: Annotated[Path, typer.Option(metavar="FILE.png", help="Where the contact sheet is written.")] = Path(
+        "runs/data.png"
+    ),
     seed: Seed = 0,
     json_: Json = None,
     quiet: Quiet = False,
@@ -70,7 +70,7 @@ def mosaic(images: Array, labels: Array, classes: int, columns: int = PER_CLASS)
     """Lay out the first images of each class, a class a row, on white: uint8 (rows, columns, 3) of pixels."""
     import numpy as np
 
-    N, height, width, _ = images.shape
+    height, width = images.shape[1:3]
     step_y, step_x = height + GAP, width + GAP
     sheet = np.full((classes * step_y - GAP, columns * step_x - GAP, 3), 255, dtype=np.uint8)
     for label in range(classes):
@@ -161,9 +161,7 @@ def save(figure: Figure, path: Path) -> None:
         finally:
             aside.unlink(missing_ok=True)
     except OSError as error:
-        raise Refusal(
-            f"cannot write {path} ({error.strerror or error}). Name another file: --sheet"
-        ) from error
+        raise Refusal(f"cannot write {path} ({error.strerror or error}). Name another file: --sheet") from error
 
 
 def describe(dataset: Dataset, mean: list[float], std: list[float], sheet: Path) -> None:
@@ -228,6 +226,4 @@ def write_json(result: dict[str, Any], place: str) -> None:
     try:
         Path(place).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Refusal(
-            f"cannot write {place} ({error.strerror or error}). Name another file: --json"
-        ) from error
+        raise Refusal(f"cannot write {place} ({error.strerror or error}). Name another file: --json") from error
