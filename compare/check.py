@@ -11,10 +11,11 @@ import numpy as np
 
 from compare import kinks, witness
 from compare.cases import Batch
+from compare.diagnose import diagnose
 from compare.differ import difference, form_fault, judge, scales_like_rounding, worst_case
 from compare.kinds import ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
-from compare.records import Case, Difference, Finding, Noise, Outcome, Pair, Verdict
+from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -58,7 +59,9 @@ def check(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu"
     before = {name: x.copy() for name, x in case.inputs.items()}
     try:
         with np.errstate(all="ignore"):
-            answer, again = ask_scratch(pair, case), ask_scratch(pair, case)
+            # another question comes before each, so that an answer left over from the last call shows
+            _, answer = ask_scratch(pair, decoy(case)), ask_scratch(pair, case)
+            _, again = ask_scratch(pair, decoy(case)), ask_scratch(pair, case)
     except Exception as error:  # whatever the code under test raises is its answer
         yield replace(blank, message=f"raised {type(error).__name__}: {error}")
         return
@@ -115,6 +118,12 @@ def conclude(
         message = message or _explained(found)
         if heard and heard.message:
             message = f"{message}; {heard.message}"
+    causes: tuple[Cause, ...] = ()
+    if verdict is Verdict.DIFFER:
+        wide, noise = kinks.widened(case), measured.noise[quantity].tensor
+        causes = diagnose(
+            quantity, mine, wide, measured.truth, pair.loss, lambda c: ask_ref(pair, c), noise, decoy(wide)
+        )
     if found.kinks:
         message = "; ".join(filter(None, [message, f"{found.kinks} kinks within rounding, on the other side"]))
     return replace(
@@ -125,6 +134,7 @@ def conclude(
         scratch=found.scratch,
         ref=found.ref,
         numerical=heard.value if heard else None,
+        causes=causes,
         message=message,
     )
 
@@ -135,6 +145,12 @@ def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
     with np.errstate(all="ignore"):
         residual, flipped = kinks.explain(np.asarray(mine, np.float64) - truth, measured.flips, quantity)
     return difference(quantity, mine, truth, measured.noise[quantity], residual, flipped)
+
+
+def decoy(case: Case) -> Case:
+    """Another question of the same form."""
+    inputs = {n: (-0.75 * x).astype(x.dtype) if x.dtype.kind == "f" else x for n, x in case.inputs.items()}
+    return replace(case, inputs=inputs, exact=False)
 
 
 def refusals(pair: Pair) -> Iterator[Finding]:

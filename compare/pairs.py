@@ -43,9 +43,9 @@ MEAN = "mean over examples"
 RELU = "subgradient 0 at the margin, as torch.relu; clamp(min=0) has 1 there"
 TABLE = (
     Pair("softmax", "softmax", "loss", "losses.softmax", cases.losses, OVER_SCORES, None, BAD_FOR_LOSS,
-         convention=MEAN),
+         "softmax", convention=MEAN),
     Pair("hinge", "svm", "loss", "losses.hinge", cases.losses, OVER_SCORES, _hinge_kinks, BAD_FOR_LOSS,
-         convention=f"{MEAN}; sum over classes (multi_margin_loss divides by C); {RELU}"),
+         "hinge", convention=f"{MEAN}; sum over classes (multi_margin_loss divides by C); {RELU}"),
     Pair("l2", "penalty", "loss", "penalties.l2", cases.penalties, ({"W": 0},),
          convention="reg Σ W²; torch's weight_decay=λ is ½ λ Σ W², biases too"),
     Pair("l1", "penalty", "loss", "penalties.l1", cases.penalties, ({"W": 0},), convention="sign(0) = 0"),

@@ -120,6 +120,6 @@ class Pair:
     sums: tuple[Mapping[str, int], ...] = ()  # each sum of the mathematics: argument or "value" -> its axis
     kinks: Callable[..., Any] | None = None  # inputs as tensors -> signed distances to the kinks
     refuses: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # a name, and the inputs that must raise ValueError
-    numerical: str = ""  # the loss whose linear model numgrad_linear differentiates by every coordinate
+    loss: str = ""  # "softmax" or "hinge", where scores meet labels under one of them
     scratch_at: str = ""  # where scratch's side lives if under another name (the fused forms)
     convention: str = ""  # what differs between libraries, and what holds here

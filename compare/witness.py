@@ -40,7 +40,7 @@ class Numerical:
         name = quantity.removeprefix("d")
         if quantity == "value" or name not in self.case.wrt or entry is None:
             return None
-        if self.pair.kind == "objective" and self.pair.numerical:
+        if self.pair.kind == "objective" and self.pair.loss:
             return self._full(*self._linear_gradient()[name], mine, truth, entry)
         x = self.case.inputs[name]
         numgrad = side("scratch", "numgrad.numerical_gradient")
@@ -58,7 +58,7 @@ class Numerical:
             inputs = self.case.inputs
             params = {name: inputs[name] for name in self.case.wrt}
             self._linear = side("scratch", "numgrad_linear.linear_gradient")(
-                self.pair.numerical, params, inputs["X"], inputs["y"], **self.case.options
+                self.pair.loss, params, inputs["X"], inputs["y"], **self.case.options
             )
         return self._linear
 
