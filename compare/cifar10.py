@@ -65,7 +65,7 @@ def _open(root: Path, *, train: bool, download: bool = False) -> Any:
     from torchvision.datasets import CIFAR10
 
     with warnings.catch_warnings():
-        # the published files were pickled by Python 2, whose way to write a dtype NumPy 2.4 warns about
+        # Python 2 pickled the published files, and wrote a dtype's flags as numbers; NumPy >= 2.4 may warn of that
         warnings.filterwarnings("ignore", message=".*align should be passed", category=Warning)
         return CIFAR10(str(root), train=train, download=download)
 
