@@ -30,6 +30,7 @@ D, C, BATCH = 3073, 10, 256  # 32×32×3 and a bias column, as the published mea
 SIZES, FULL_SIZES = (BATCH,), (64, BATCH, 4096)
 LOSS = {"linear.softmax_objective": "softmax", "linear.svm_objective": "hinge"}
 DTYPE = "float32"
+Answer = Callable[[], tuple["Array", Mapping[str, "Array"]]]  # value and gradients
 
 
 def tasks(pairs: Sequence[Pair], seed: int = 0, full: bool = False) -> Iterator[Task]:
@@ -45,11 +46,12 @@ def tasks(pairs: Sequence[Pair], seed: int = 0, full: bool = False) -> Iterator[
 
 def judged(pair: Pair, case: Case) -> Callable[[Callable[[], Outcome]], str]:
     """Return a judge of answers to one case; truth and noise are measured once, at the first answer."""
-    truth = cache(lambda: measure(pair, case, DTYPE))
-    return lambda answer: disagreement(truth(), answer)
+    dtype = _dtype(pair)
+    truth = cache(lambda: measure(pair, case, dtype))
+    return lambda answer: disagreement(truth(), answer, dtype)
 
 
-def disagreement(measured: Measured, answer: Callable[[], Outcome]) -> str:
+def disagreement(measured: Measured, answer: Callable[[], Outcome], dtype: str = DTYPE) -> str:
     """Say what differs between an answer and the truth on the same case, "" if nothing does."""
     try:
         mine = answer().quantities()
@@ -57,7 +59,7 @@ def disagreement(measured: Measured, answer: Callable[[], Outcome]) -> str:
         return f"raised {type(error).__name__}: {error}"
     for quantity, truth in measured.truth.quantities().items():
         got = mine.get(quantity)
-        fault = form_fault(got, truth if quantity not in measured.noise else np.asarray(truth, DTYPE))
+        fault = form_fault(got, np.asarray(truth, dtype))
         if fault or got is None:
             return f"{quantity}: {fault or 'missing'}"
         found = compared(quantity, got, measured)
@@ -68,7 +70,7 @@ def disagreement(measured: Measured, answer: Callable[[], Outcome]) -> str:
 
 def _first_case(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
     """Race any pair that has no maker of its own on its first case."""
-    yield _asked(pair, cast(next(iter(pair.cases(rng))), DTYPE))
+    yield _asked(pair, cast(next(iter(pair.cases(rng))), _dtype(pair)))
 
 
 def _asked(pair: Pair, case: Case, floor: Call | None = None) -> Task:
@@ -142,18 +144,20 @@ def _objective(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Tas
         case = cast(Case(f"N {N}", _linear_inputs(rng, N), ("W", "b")), DTYPE)
         name, judge_answer = f"{pair.at.split('.')[1]} {N}", judged(pair, case)
         ref, floor = best_torch(LOSS[pair.at], case), products(case)
-        for form, call in forms(pair.at, case).items():
+        for form, call, held in forms(pair.at, case):
             agree = partial(judge_answer, partial(answered, call))
-            yield Task(name, form, call, ref, agree, floor, people=partial(ask_ref, pair, case))
+            people = partial(ask_ref, pair, case)
+            yield Task(name, form, call, ref, agree, floor, people, held)
 
 
-def forms(at: str, case: Case) -> Mapping[str, Callable[[], tuple[Array, Mapping[str, Array]]]]:
-    """Scratch's linear objective at the dotted name: the textbook page and the fast form."""
+def forms(at: str, case: Case) -> Iterator[tuple[str, Answer, float]]:
+    """Yield scratch's linear objective at the dotted name, textbook and fused, and the megabytes that each keeps."""
     W, b, X, y = (case.inputs[n] for n in ("W", "b", "X", "y"))
     page = side("scratch", at)
     fused = side("scratch", "fused.Linear")(LOSS[at], *W.shape, W.dtype, tiled=tiled_pays())
     params = {"W": W, "b": b}
-    return {"textbook": lambda: page(params, X, y), "fused": lambda: fused(params, X, y)}
+    yield "textbook", lambda: page(params, X, y), 0.0
+    yield "fused", lambda: fused(params, X, y), fused.nbytes / 1e6
 
 
 def best_torch(loss: str, case: Case) -> Call:
@@ -182,7 +186,11 @@ def products(case: Case) -> Call:
     return call
 
 
-def answered(call: Callable[[], tuple[Array, Mapping[str, Array]]]) -> Outcome:
+def _dtype(pair: Pair) -> str:
+    return "float64" if pair.kind == "schedule" else DTYPE  # a learning rate is a Python float
+
+
+def answered(call: Answer) -> Outcome:
     """Ask, and copy the answer out of its buffers."""
     value, grads = call()
     return Outcome(np.asarray(value), {name: grad.copy() for name, grad in grads.items()})

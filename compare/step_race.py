@@ -52,13 +52,13 @@ def tasks(pair: Pair, seed: int = 0, count: int = IMAGES) -> Iterator[Task]:
     case = cast(Case("a batch", inputs, ("W", "b")), "float32")
     params = {"W": case.inputs["W"], "b": case.inputs["b"]}
     judge_answer, ref, floor = judged(pair, case), _torch(images), products(case)
-    for form, gradient in gradients(images).items():
+    for form, gradient, held in gradients(images):
         agree = partial(judge_answer, partial(answered, partial(gradient, params, rows)))
-        yield Task(NAME, form, _scratch(images, gradient), ref, agree, floor)
+        yield Task(NAME, form, _scratch(images, gradient), ref, agree, floor, held_mb=held)
 
 
-def gradients(images: Images) -> dict[str, Callable[..., Any]]:
-    """Objective and gradient from row numbers: the textbook page after an indexed copy, and the fast form."""
+def gradients(images: Images) -> Iterator[tuple[str, Callable[..., Any], float]]:
+    """Yield the objective from row numbers, textbook after an indexed copy and fused, and megabytes kept."""
     page = side("scratch", "linear.softmax_objective")
     fused = side("scratch", "fused.Linear")("softmax", PIXELS, C, tiled=tiled_pays(), mean=images.mean)
 
@@ -68,7 +68,8 @@ def gradients(images: Images) -> dict[str, Callable[..., Any]]:
     def fast(params: dict[str, Array], rows: Array) -> Any:
         return fused(params, images.pixels, images.labels, rows=rows)
 
-    return {"textbook": textbook, "fused": fast}
+    yield "textbook", textbook, 0.0
+    yield "fused", fast, fused.nbytes / 1e6
 
 
 def _scratch(images: Images, gradient: Callable[..., Any]) -> Call:

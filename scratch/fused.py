@@ -134,6 +134,11 @@ class Linear:
             np.copyto(out[name], grad)
         return value, out
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffers that are kept from call to call."""
+        return sum(a.nbytes for a in (self.X, self.W, self.dW, self.part, self.total))
+
     def _labels(self, X: Array, y: Array, rows: Array | None) -> Array:
         """Check that the arguments fit together and return the labels of the rows asked for."""
         if X.ndim != 2 or X.shape[1] != self.D:

@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compare import options
+from compare.records import Refusal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from compare.bench import Row
+    from compare.records import Pair
 
 READING = (
     "ratio: scratch's time over that of torch's best form, median and quartiles of rounds run turn about; "
     "under 1 scratch is faster. GEMMs: against the matrix products alone. X @ W: against torch as people write "
-    "it. MB: most that a call holds at once beyond its inputs, scratch/torch."
+    "it. MB: most that a call holds at once beyond its inputs, buffers it keeps included, scratch/torch."
 )
+
+# torch's profiler, which weighs its memory, would chat on standard error; read when torch is imported
+QUIET_TORCH = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 def bench(
@@ -35,7 +40,8 @@ def bench(
 
     Exit status: 0 every pair raced agrees, 1 one does not (its row says what differs), 2 wrong usage.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would chat on standard error
+    for name, value in QUIET_TORCH.items():
+        os.environ.setdefault(name, value)
     from dataclasses import replace
     from itertools import chain
 
@@ -47,7 +53,7 @@ def bench(
     names = list(pairs or ())
     with_step = not names or step_race.NAME in names
     others = [name for name in names if name != step_race.NAME]
-    chosen = select(others) if others or not names else ()
+    chosen = _select(others, step_race.NAME) if others or not names else ()
     out = report.console(quiet, json_to)
     out.print(f"{timing.machine()}; {threads} thread{'s' * (threads > 1)} a side", soft_wrap=True)
 
@@ -72,11 +78,23 @@ def bench(
     return 0 if all(row.agrees for row in rows) else 1
 
 
+def _select(names: list[str], step: str) -> "tuple[Pair, ...]":
+    """Choose pairs by name; a misspelt training step is told so too."""
+    from difflib import get_close_matches
+
+    from compare.pairs import select
+
+    for name in names:
+        if get_close_matches(name, [step], cutoff=0.8):
+            raise Refusal(f"no pair or family is called {name!r}: did you mean {step}?")
+    return select(names)
+
+
 def table(rows: "list[Row]") -> "Table":
     """One line a race."""
     from rich.table import Table
 
-    found = Table(box=None, pad_edge=False, header_style="bold")
+    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("task", "form"):
         found.add_column(name, no_wrap=True)
     for name in ("scratch", "torch", "ratio", "GEMMs", "X @ W", "MB"):

@@ -1,0 +1,284 @@
+"""The racer on clocks that are made up, the refusal to time what is wrong, and the shape of what comes out."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from compare import bench, cli, races, step_race, timing
+from compare.pairs import TABLE, select
+from compare.records import Outcome
+from compare.sides import side
+
+TINY = timing.Effort(budget_s=0.0, sample_s=1e-6, least=2, most=2)
+ROW = {
+    "task", "form", "threads", "agrees", "fault", "rounds", "scratch_s", "ref_s", "floor_s", "people_s", "ratio",
+    "ratio_low", "ratio_high", "floor_ratio", "people_ratio", "peak_mb", "ref_peak_mb",
+}  # fmt: skip
+
+
+class Clock:
+    """Time that passes only where a call says so."""
+
+    def __init__(self):
+        self.now, self.order = 0.0, []
+
+    def __call__(self):
+        return self.now
+
+    def takes(self, name, *seconds):
+        """A call that takes these times in turn, and the last one from then on."""
+        left = list(seconds)
+
+        def call():
+            self.order.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return call
+
+
+def test_ratio_is_the_median_of_the_rounds_ratios_with_quartiles():
+    # 1/1, 4/2, 9/3, 16/4, 25/5 are 1 2 3 4 5
+    assert timing.ratio([1, 4, 9, 16, 25], [1, 2, 3, 4, 5]) == timing.Ratio(median=3, low=2, high=4)
+
+
+def test_a_machine_that_slows_down_does_not_move_the_ratio():
+    drift = np.array([1.0, 1.7, 5.0, 0.3, 2.0])
+    assert timing.ratio(3 * drift, 6 * drift) == timing.Ratio(0.5, 0.5, 0.5)
+
+
+def test_race_turns_the_order_about_and_times_each_entry():
+    clock = Clock()
+    calls = {"a": clock.takes("a", 2.0), "b": clock.takes("b", 3.0)}
+    effort = timing.Effort(budget_s=1e9, sample_s=1.0, least=1, most=3)
+    assert timing.race(calls, effort, clock=clock) == {"a": [2, 2, 2], "b": [3, 3, 3]}
+    assert "".join(clock.order) == "aaabbb" + "ab" + "ba" + "ab"  # warm first, then rounds
+
+
+def test_a_short_call_is_repeated_until_the_sample_is_long_enough():
+    clock = Clock()
+    call = clock.takes("a", 0.25)
+    times = timing.race({"a": call}, timing.Effort(1e9, 1.0, 1, 2), clock=clock)
+    assert times == {"a": [0.25, 0.25]}
+    assert len(clock.order) == timing.WARM_CALLS + 2 * 4  # 4 calls of 0.25 s fill a sample of 1 s
+
+
+def test_the_budget_ends_a_race_but_not_before_the_least_rounds():
+    for budget, rounds in ((0.0, 4), (12.0, 7), (1e9, 9)):
+        clock = Clock()
+        effort = timing.Effort(budget_s=budget, sample_s=1e-9, least=4, most=9)
+        assert len(timing.race({"a": clock.takes("a", 2.0)}, effort, clock=clock)["a"]) == rounds
+
+
+def test_with_two_threads_workers_settle_and_the_median_is_taken():
+    clock, naps = Clock(), []
+    # three calls size the race, three warm it up after the nap; of the five timed ones one is disturbed
+    call = clock.takes("a", *[1.0] * 3, *[50.0] * 3, 2.0, 2.0, 99.0, 2.0, 2.0)
+    times = timing.race({"a": call}, timing.Effort(1e9, 1.0, 1, 1), threads=2, clock=clock, sleep=naps.append)
+    assert times == {"a": [2.0]}
+    assert naps == [timing.SETTLE_S]
+
+
+def test_both_libraries_get_equal_threads_and_theirs_back():
+    before = torch.get_num_threads()
+    with timing.equal_threads(1):
+        assert torch.get_num_threads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_peak_memory_counts_what_is_held_at_once():
+    def two_then_one():
+        a, b = np.ones(250_000, np.float32), np.ones(250_000, np.float32)  # 1 MB each
+        del a, b
+        return np.ones(250_000, np.float32)
+
+    assert timing.numpy_peak_mb(two_then_one) == pytest.approx(2.0, abs=0.01)
+
+    def same_in_torch():
+        a, b = torch.ones(250_000), torch.ones(250_000)
+        del a, b
+        return torch.ones(250_000)
+
+    assert timing.torch_peak_mb(same_in_torch) == pytest.approx(2.0, abs=0.01)
+
+
+def task(agree, calls):
+    return bench.Task("t", "textbook", lambda: calls.append("scratch"), lambda: calls.append("ref"), agree)
+
+
+def test_no_speed_without_agreement():
+    calls = []
+    rows = list(bench.bench([task(lambda: "dW: 900 noise units from the ref", calls)], effort=TINY))
+    assert calls == []  # neither side was even started
+    assert (rows[0].agrees, rows[0].fault) == (False, "dW: 900 noise units from the ref")
+    figures = {f.name for f in fields(bench.Row)} - {"task", "form", "threads", "agrees", "fault", "rounds"}
+    assert all(getattr(rows[0], name) is None for name in figures)
+
+
+def test_a_task_that_agrees_is_raced():
+    row = next(bench.bench([task(lambda: "", [])], effort=TINY))
+    assert row.agrees
+    assert row.rounds == 2
+    assert row.scratch_s > 0
+    assert row.ref_s > 0
+    assert row.ratio_low <= row.ratio <= row.ratio_high
+    assert row.floor_s is row.floor_ratio is row.people_s is None
+
+
+FAULTS = {
+    "a factor": lambda o: replace(o, grads={n: 1.001 * g for n, g in o.grads.items()}),
+    "one wrong row": lambda o: replace(o, grads={"W": spoiled(o.grads["W"]), "b": o.grads["b"]}),
+    "the value": lambda o: replace(o, value=o.value + np.float32(0.01)),
+    "the dtype": lambda o: replace(o, grads={n: g.astype(np.float64) for n, g in o.grads.items()}),
+    "a missing gradient": lambda o: replace(o, grads={"W": o.grads["W"]}),
+}
+
+
+def spoiled(dW):
+    dW = dW.copy()
+    dW[2000] *= -1
+    return dW
+
+
+@pytest.fixture(scope="module")
+def objective():
+    return next(iter(races.tasks(select(["softmax_objective"]))))
+
+
+@pytest.fixture(scope="module")
+def judge():
+    pair = select(["softmax_objective"])[0]
+    rng = np.random.default_rng(0)
+    case = races.cast(races.Case("real size", races._linear_inputs(rng, 64), ("W", "b")), "float32")
+    answers = [partial_answer(call) for _, call, _ in races.forms(pair.at, case)]
+    return races.judged(pair, case), answers
+
+
+def partial_answer(call):
+    return lambda: races.answered(call)
+
+
+def test_both_forms_agree_at_real_size(judge):
+    ask, answers = judge
+    assert [ask(answer) for answer in answers] == ["", ""]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_implementation_is_named_and_not_timed(judge, fault):
+    ask, answers = judge
+    for answer in answers:
+        assert ask(lambda answer=answer: FAULTS[fault](answer())) != ""
+
+
+def test_a_crash_is_an_answer_too(judge):
+    def broken():
+        raise ZeroDivisionError("by hand")
+
+    assert judge[0](broken) == "raised ZeroDivisionError: by hand"
+
+
+def test_every_pair_of_the_table_is_raced_and_named():
+    made = [t.name.split(" ")[0] for t in races.tasks(TABLE)]
+    for pair in TABLE:
+        assert pair.name in made or pair.at.split(".")[1] in made
+    names = [(t.name, t.form) for t in races.tasks(select(["softmax_objective"]), full=True)]
+    assert names == [(f"softmax_objective {N}", f) for N in (64, 256, 4096) for f in ("textbook", "fused")]
+
+
+def test_peers_compute_the_same_gradients(objective):
+    """The best form and the form people write must be peers, not strawmen that compute something else."""
+    inputs = races.cast(races.Case("c", races._linear_inputs(np.random.default_rng(1), 8), ("W", "b")), "float32")
+    for loss, at in (("softmax", "linear.softmax_objective"), ("hinge", "linear.svm_objective")):
+        call = races.best_torch(loss, inputs)
+        call()
+        W = next(c.cell_contents for c in call.__closure__ if getattr(c.cell_contents, "shape", None) == (10, 3073))
+        params = {n: inputs.inputs[n].astype(np.float64) for n in ("W", "b")}
+        X = inputs.inputs["X"].astype(np.float64)
+        grads = side("scratch", at)(params, X, inputs.inputs["y"])[1]
+        np.testing.assert_allclose(W.grad.numpy().T, grads["W"], atol=1e-5)
+
+
+def test_training_step_races_both_forms_on_the_same_batches():
+    tasks = list(step_race.tasks(select(["softmax_objective"])[0], count=1000))
+    rows = list(bench.bench(tasks, effort=TINY))
+    assert [(r.task, r.form, r.agrees) for r in rows] == [("train_step", f, True) for f in ("textbook", "fused")]
+    images = step_race.Images(0, 1000)
+    first, second, third, again = (rows for rows, _ in zip(images.batches(), range(4), strict=False))
+    assert len(set(first) | set(second) | set(third)) == 3 * races.BATCH
+    np.testing.assert_array_equal(again, first)
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["bench", *arguments])
+    return end.value.code, capsys.readouterr()
+
+
+def test_command_writes_json_as_documented(capsys, monkeypatch):
+    monkeypatch.setattr(timing, "QUICK", TINY)
+    code, seen = run(capsys, "softmax_objective", "sgd", "--quick", "--json", "-", "--quiet")
+    body = json.loads(seen.out)
+    assert code == 0
+    assert (body["schema"], body["command"], body["seed"], body["threads"]) == (1, "bench", 0, 1)
+    assert {"numpy", "torch"} <= set(body["versions"])
+    assert [(r["task"], r["form"]) for r in body["rows"]] == [
+        ("softmax_objective 256", "textbook"), ("softmax_objective 256", "fused"), ("sgd", "textbook")
+    ]  # fmt: skip
+    for row in body["rows"]:
+        assert set(row) == ROW
+        assert row["agrees"]
+        assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+
+
+def test_command_ends_with_1_and_prints_no_speed_for_a_wrong_pair(capsys, monkeypatch):
+    import scratch.losses
+
+    right = scratch.losses.softmax
+
+    def wrong(scores, y):
+        value, grads = right(scores, y)
+        return value, {"scores": grads["scores"] * np.float32(1.01)}
+
+    monkeypatch.setattr(scratch.losses, "softmax", wrong)
+    monkeypatch.setattr(timing, "QUICK", TINY)
+    pair = next(p for p in TABLE if p.name == "softmax")
+    monkeypatch.setattr("compare.pairs.select", lambda names=(): (pair,))
+    code, seen = run(capsys, "softmax", "--quick")
+    assert code == 1
+    line = next(line for line in seen.out.splitlines() if line.startswith("softmax"))
+    assert "differs" in line
+    assert "µs" not in line
+    assert "not timed softmax, textbook: dscores" in seen.out
+
+
+def test_unknown_names_are_refused_with_the_closest(capsys):
+    for name, hint in (("sofmax", "softmax"), ("trainstep", "train_step")):
+        code, seen = run(capsys, name)
+        assert code == 2
+        assert f"did you mean {hint}?" in seen.err
+        assert seen.out == ""
+
+
+def test_tiles_are_chosen_by_the_core_that_openblas_chose(monkeypatch):
+    numpys = {"internal_api": "openblas", "filepath": "/x/numpy.libs/libscipy_openblas.so"}
+    others = {"internal_api": "openblas", "filepath": "/x/other/libopenblas.so", "architecture": "SkylakeX"}
+    for pools, core in (
+        ([numpys | {"architecture": "SkylakeX"}], "SkylakeX"),
+        ([others, numpys | {"architecture": "Zen"}], "Zen"),
+        ([{"internal_api": "mkl", "filepath": "/x/libmkl.so"}], ""),
+    ):
+        monkeypatch.setattr(timing, "threadpool_info", lambda pools=pools: pools)
+        assert timing.blas_core() == core
+        assert timing.tiled_pays() is (core == "SkylakeX")
+
+
+def test_outcomes_outlive_the_buffers():
+    buffer = np.ones(3)
+    answer = races.answered(lambda: (np.float64(1), {"W": buffer}))
+    buffer[:] = 0
+    assert isinstance(answer, Outcome)
+    np.testing.assert_array_equal(answer.grads["W"], 1)
