@@ -13,9 +13,11 @@ from compare import kinks, witness
 from compare.cases import Batch
 from compare.diagnose import diagnose
 from compare.differ import difference, form_fault, judge, scales_like_rounding, worst_case
+from compare.invariants import invariants
 from compare.kinds import ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
 from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
+from compare.visibility import Sight, overlooked, sights
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -39,12 +41,16 @@ def verify(
     dtypes: Iterable[str] = DTYPES,
     device: str = "cpu",
 ) -> Iterator[Finding]:
-    """Every pair, every case, every dtype: a finding for each value and each gradient, and for each refusal."""
+    """Every pair: what it must refuse, what needs no oracle, every case in every dtype, and what none could see."""
     for pair in pairs:
         yield from refusals(pair)
-        for case in pair.cases(generator(seed, pair.name), batch):
-            for dtype in dtypes if pair.kind != "schedule" else ("float64",):  # a learning rate is a Python float
-                yield from check(pair, case, dtype, seed, device)
+        for dtype in dtypes if pair.kind != "schedule" else ("float64",):  # a learning rate is a Python float
+            seen: list[Sight] = []
+            for number, case in enumerate(pair.cases(generator(seed, pair.name), batch)):
+                if number == 0 and dtype == "float64":
+                    yield from sworn(pair, cast(case, dtype), generator(seed, pair.name, "invariants"))
+                yield from check(pair, case, dtype, seed, device, seen)
+            yield from overlooked(Finding(pair.name, pair.at, "", dtype, "", Verdict.INCONCLUSIVE), seen)
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -52,8 +58,27 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def check(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu") -> Iterator[Finding]:
-    """One case in one dtype. Form comes first (raises, shape, dtype, mutation, repeatability), then numbers."""
+def sworn(pair: Pair, case: Case, rng: np.random.Generator) -> Iterator[Finding]:
+    """The invariants of a pair; an implementation that cannot be asked is left to the cases, which say so."""
+    try:
+        with np.errstate(all="ignore"):
+            yield from list(invariants(pair, case, rng))
+    except Exception:
+        return
+
+
+def check(
+    pair: Pair,
+    case: Case,
+    dtype: str,
+    seed: int = 0,
+    device: str = "cpu",
+    seen: list[Sight] | None = None,
+) -> Iterator[Finding]:
+    """One case in one dtype. Form comes first (raises, shape, dtype, mutation, repeatability), then numbers.
+
+    A finding that agrees says so if the case could not see one of its terms; seen collects how visible each was.
+    """
     case = cast(case, dtype)
     blank = Finding(pair.name, pair.at, case.name, dtype, "value", Verdict.CRASHED, convention=pair.convention)
     before = {name: x.copy() for name, x in case.inputs.items()}
@@ -71,6 +96,10 @@ def check(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu"
         case = replace(case, inputs=before)
     measured = measure(pair, case, dtype, seed, device)
     numerical = witness.Numerical(pair, cast(case, "float64"), generator(seed, pair.name, case.name, "numerical"))
+    noise = measured.noise
+    visible = sights(pair, kinks.widened(case), lambda c: ask_ref(pair, c), measured.truth.quantities(), noise)
+    if seen is not None:
+        seen += visible
     for quantity, truth in measured.truth.quantities().items():
         row = replace(blank, quantity=quantity)
         mine, repeat = answer.quantities().get(quantity), again.quantities().get(quantity)
@@ -80,7 +109,9 @@ def check(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu"
         if fault or mine is None:
             yield replace(row, verdict=Verdict.DIFFER, message=fault)
             continue
-        yield conclude(row, pair, case, measured, mine, numerical)
+        found = conclude(row, pair, case, measured, mine, numerical)
+        unseen = [str(s) for s in visible if s.quantity == quantity and not s.visible]
+        yield replace(found, message="; ".join([*filter(None, [found.message]), *unseen])) if unseen else found
 
 
 def measure(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu") -> Measured:

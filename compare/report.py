@@ -151,7 +151,7 @@ def verdict_table(findings: Sequence[Finding]) -> Table:
 def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = False) -> None:
     """The table, every row that is not plain agreement in words, and the last line that sums it up."""
     out.print(verdict_table(findings))
-    told = [f for f in findings if f.verdict is not Verdict.AGREE]
+    told = [f for f in findings if f.verdict is not Verdict.AGREE or "cannot see" in f.message]
     if told:
         out.print()
     for f in told:
