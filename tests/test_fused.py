@@ -220,6 +220,6 @@ def test_tiles_cover_every_column_and_stay_under_the_bound(itemsize):
 def test_a_planted_fault_would_be_seen(monkeypatch):
     params, X, y = draw(300, 437, 3)
     expected = linear.softmax_objective(params, X, y)
-    monkeypatch.setattr(fused.Linear, "_add_gradient", lambda self, dscores, n, first: self.total.fill(0))
+    monkeypatch.setattr(fused.Linear, "_add_gradient", lambda self, dscores, n, first: self.dW.fill(0))
     with pytest.raises(AssertionError):
         assert_same(fused.softmax_objective(params, X, y), expected, params, X)
