@@ -17,17 +17,17 @@ LAYOUT = {  # of the Custom Scalars page: curves that belong into one chart
     "Lockstep: scratch against ref": {
         "weights, relative distance and what rounding does": [
             "Multiline",
-            ["drift/weights", "drift/weights noise floor"],
+            ["drift/weights$", "drift/weights, noise"],
         ],
         "gradients, relative distance and what rounding does": [
             "Multiline",
-            ["drift/gradients", "drift/gradients noise floor"],
+            ["drift/gradients$", "drift/gradients, noise"],
         ],
-        "loss, relative distance and what rounding does": ["Multiline", ["drift/loss", "drift/loss noise floor"]],
-        "noise units": ["Multiline", ["noise units/.*"]],
+        "loss, relative distance and what rounding does": ["Multiline", ["drift/loss$", "drift/loss, noise"]],
+        "noise units": ["Multiline", ["drift in noise units/.*"]],
     }
 }
-TILE, GAP, LINE = 96, 8, 18  # pixels: a picture's side, the space between two, a line of text
+TILE, GAP, LINE = 64, 6, 14  # pixels: a picture's side, the space between two, a line of text
 PAPER, INK = (255, 255, 255), (30, 30, 30)
 WRONG = 24  # images classified wrongly that are shown
 
@@ -49,8 +49,8 @@ def misclassified(data: Dataset, scores: Array) -> Array:
     lead = scores.max(axis=1) - scores[np.arange(len(labels)), labels]
     wrong = np.flatnonzero(found != labels)
     chosen = wrong[np.argsort(-lead[wrong], kind="stable")][:WRONG]
-    notes = [[data.classes[labels[i]], f"→ {data.classes[found[i]]}"] for i in chosen]
-    return _sheet([data.test.images[i] for i in chosen], notes, columns=8)
+    notes = [[data.classes[labels[i]], f"as {data.classes[found[i]]}"] for i in chosen]
+    return _sheet([data.test.images[i] for i in chosen], notes, columns=6)
 
 
 def _weights(w: Array, data: Dataset) -> Array:
@@ -64,7 +64,7 @@ def _sheet(pictures: Sequence[Array], notes: Sequence[Sequence[str]], columns: i
     columns = max(1, min(columns, len(pictures)))
     high, wide = TILE + LINE * lines + GAP, TILE + GAP
     sheet = Image.new("RGB", (columns * wide + GAP, max(1, math.ceil(len(pictures) / columns)) * high + GAP), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for k, (picture, note) in enumerate(zip(pictures, notes, strict=True)):
         left, top = GAP + k % columns * wide, GAP + k // columns * high
         sheet.paste(Image.fromarray(picture).resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))

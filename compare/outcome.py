@@ -49,6 +49,7 @@ class Result:
     scores: Mapping[str, Array]
     units: Mapping[str, float]
     seconds: Mapping[str, float]
+    training: float  # seconds of all steps of both sides together, the control runs not counted
 
     @property
     def flagged(self) -> Flag | None:
@@ -62,7 +63,8 @@ def conclude(plan: Plan, data: Dataset, tally: Tally, steps: int, complete: bool
     scores = lockstep.scores(plan, data, data.test, tally.last)
     right = {name: float((s.argmax(axis=1) == data.test.labels).mean()) for name, s in scores.items()}
     seconds = {name: statistics.median(times[LATE:] or times) for name, times in tally.seconds.items()}
-    return Result(tally.last, steps, complete, right, scores, dict(tally.units), seconds)
+    total = sum(sum(times) for times in tally.seconds.values())
+    return Result(tally.last, steps, complete, right, scores, dict(tally.units), seconds, total)
 
 
 def as_json(plan: Plan, result: Result, folder: str | None) -> dict[str, Any]:
@@ -173,13 +175,14 @@ def table(result: Result) -> Table:
     return made
 
 
-def remarks(result: Result, folder: str | None) -> list[str]:
-    """The lines below the table."""
+def remarks(result: Result, folder: str | None, logging: float = 0.0) -> list[str]:
+    """The lines below the table; logging is the seconds that writing the log took."""
     lines = [verdict(result)]
     if not result.complete:
         lines.insert(0, f"interrupted after step {result.last.step:,} of {result.steps:,}")
     if folder is not None:
-        lines.append(f"logged in {folder}: gradtwin board")
+        share = logging / result.training
+        lines.append(f"logged in {folder} ({logging:.2f} s, {share:.1%} of the training): gradtwin board")
     return lines
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +111,8 @@ class Control(Ref):
     """A ref whose roundings fall otherwise.
 
     Number 0 of a float32 training computes in float64, and so shows all of the ref's own rounding. Every
-    other starts from weights moved by at most 1 ulp and takes every sum in another order.
+    other starts from weights moved by at most 1 ulp and takes its sums in another order: over features permuted,
+    over examples in parts, cut anew each step.
     """
 
     def __init__(self, plan: Plan, start: Mapping[str, Array], steps: int, device: torch.device, number: int) -> None:
@@ -136,14 +138,16 @@ class Control(Ref):
         self.optimizer.zero_grad()
         total = 0.0
         # every objective is a mean over examples plus a penalty: parts weighted by their share add up to it
-        order = torch.arange(len(y)) if self.wide else torch.from_numpy(self.rng.permutation(len(y)))
-        for some in order.to(X.device).split(PART):  # type: ignore[no-untyped-call] # torch leaves it untyped
-            part = X[some].double() if self.wide else X[some]
+        N = len(y)
+        cut = 0 if self.wide else int(self.rng.integers(N))
+        edges = sorted({cut, N, *range(0, N, PART)})
+        for first, stop in pairwise(edges):
+            part = X[first:stop].double() if self.wide else X[first:stop]
             part = part.index_select(1, self.columns) if self.features else part
             value = (objective or self.objective)(
-                self.params, part, y[some], reg=self.plan.reg, penalty=self.plan.penalty
+                self.params, part, y[first:stop], reg=self.plan.reg, penalty=self.plan.penalty
             )
-            share = value if len(some) == len(y) else value * (len(some) / len(y))
+            share = value if stop - first == N else value * ((stop - first) / N)
             share.backward()
             total += float(share.detach())
         self.loss = total

@@ -136,7 +136,7 @@ def _run(
         report.write_json(str(board.folder / "result.json"), "train", plan.seed, images.name, body)
     report.write_json(json_to, "train", plan.seed, images.name, body)
     out.print(outcome.table(result))
-    for line in outcome.remarks(result, folder):
+    for line in outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
         out.print(line, soft_wrap=True, markup=False)
     return INTERRUPTED if not ended else int(result.flagged is not None)
 
