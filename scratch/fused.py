@@ -30,10 +30,10 @@ FEW_CLASSES = 32  # with more classes than this packing is worth its price
 def softmax_objective(
     params: Params, X: Array, y: Array, reg: float = 0.0, penalty: str = "l2", decay_bias: bool = False
 ) -> tuple[Array, Grads]:
-    """Softmax loss of X · W + b plus penalty(W, reg): scratch.linear.softmax_objective, faster.
+    """Softmax loss of X · W + b plus penalty(W, reg): the fast form of scratch.linear.softmax_objective.
 
-    Arguments, result and errors are those of scratch.linear. Buffers are made for this one call; a Linear
-    keeps its own from call to call.
+    Arguments, result and errors are those of scratch.linear. Buffers are made for this one call and nothing is
+    tiled, so that small batches gain nothing: for speed keep a Linear from call to call.
     """
     return _once("softmax", params, X, y, reg, penalty, decay_bias)
 
@@ -58,7 +58,7 @@ class Linear:
 
     loss is "softmax" or "hinge"; dtype float32 or float64. tiled chooses the products for OpenBLAS's SkylakeX
     cores; elsewhere leave it False. mean (D,) is subtracted from every row of X, which may then be uint8.
-    Subtracting mean · W from the scores instead saved 6 % of a step at most and rounds worse: not offered.
+    Subtracting mean · W from the scores instead showed no gain in a training step: it is not offered.
     """
 
     def __init__(
