@@ -8,33 +8,29 @@ from torch import Tensor
 Number = Tensor | float
 
 
-def _tensors(a: Number, b: Number) -> tuple[Tensor, Tensor]:
-    return torch.as_tensor(a), torch.as_tensor(b)
-
-
-def add(a: Number, b: Number) -> Tensor:
+def add(a: Number, b: Number) -> Number:
     """Sum."""
-    return torch.add(*_tensors(a, b))
+    return a + b
 
 
-def sub(a: Number, b: Number) -> Tensor:
+def sub(a: Number, b: Number) -> Number:
     """Difference."""
-    return torch.sub(*_tensors(a, b))
+    return a - b
 
 
-def mul(a: Number, b: Number) -> Tensor:
+def mul(a: Number, b: Number) -> Number:
     """Product, entry by entry."""
-    return torch.mul(*_tensors(a, b))
+    return a * b
 
 
-def div(a: Number, b: Number) -> Tensor:
+def div(a: Number, b: Number) -> Number:
     """Quotient."""
-    return torch.div(*_tensors(a, b))
+    return a / b
 
 
-def pow(a: Number, b: Number) -> Tensor:
+def pow(a: Number, b: Number) -> Number:
     """Power."""
-    return torch.pow(*_tensors(a, b))
+    return a**b
 
 
 def max(a: Number, b: Number) -> Tensor:
@@ -45,6 +41,11 @@ def max(a: Number, b: Number) -> Tensor:
 def min(a: Number, b: Number) -> Tensor:
     """Smaller of a and b; at a tie each receives half of the gradient."""
     return torch.minimum(*_tensors(a, b))
+
+
+def _tensors(a: Number, b: Number) -> tuple[Tensor, Tensor]:
+    like = a if isinstance(a, Tensor) else torch.as_tensor(b)
+    return torch.as_tensor(a, dtype=like.dtype, device=like.device), torch.as_tensor(b, dtype=like.dtype)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

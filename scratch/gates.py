@@ -165,9 +165,9 @@ def sum(a: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = Fa
 
 def mean(a: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Unary:
     """Mean over axis (None: over all); each of n entries receives 1/n of the upstream gradient."""
-    value = np.mean(a, axis, keepdims=keepdims)
-    n = np.size(a) // np.size(value) if np.size(value) else 1
-    return value, lambda g: np.full(np.shape(a), _spread(g, a, axis, keepdims) / n)
+    total = np.sum(a, axis, keepdims=keepdims)
+    n = np.size(a) // np.size(total) if np.size(total) else 1
+    return total / n, lambda g: np.full(np.shape(a), _spread(g, a, axis, keepdims) / n)
 
 
 def amax(a: Value, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Unary:
@@ -193,17 +193,17 @@ def _spread(g: Value, a: Value, axis: int | tuple[int, ...] | None, keepdims: bo
 
 def matmul(a: Value, b: Value) -> Binary:
     """Matrix product (…, n, k) · (…, k, m), as NumPy's @. The gradients are g bᵀ and aᵀ g."""
+    value = np.matmul(a, b)
     A = a[None, :] if np.ndim(a) == 1 else a
     B = b[:, None] if np.ndim(b) == 1 else b
-    out = A @ B
-    value = np.matmul(a, b) if A is not a or B is not b else out
+    shape = (*np.broadcast_shapes(A.shape[:-2], B.shape[:-2]), A.shape[-2], B.shape[-1])  # of A B
 
     def da(g: Value) -> Value:
-        d = np.reshape(g, out.shape) @ B.swapaxes(-1, -2)
+        d = np.reshape(g, shape) @ B.swapaxes(-1, -2)
         return d if A is a else d[..., 0, :]
 
     def db(g: Value) -> Value:
-        d = A.swapaxes(-1, -2) @ np.reshape(g, out.shape)
+        d = A.swapaxes(-1, -2) @ np.reshape(g, shape)
         return d if B is b else d[..., 0]
 
     return value, da, db

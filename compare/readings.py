@@ -1,0 +1,255 @@
+"""A circuit read by three witnesses: scratch's gates, torch's autograd, and the numerical gradient of the inputs."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compare.circuit import Circuit, run
+from compare.differ import difference, judge
+from compare.noise import noise_of, replays
+from compare.parsing import WIRES
+from compare.records import Case, Outcome, Refusal, Verdict
+from compare.sides import side
+from compare.witness import SLACK
+
+if TYPE_CHECKING:
+    from compare.records import Array
+
+FULL = 64  # an input with more entries is searched in random directions instead of entry by entry
+SHAPED = frozenset({"matmul", "sum", "mean", "amax", "transpose", "reshape", "broadcast", "index"})
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One wire: its value, its gradient by scratch and by the ref, and the local gradients of the gate behind it.
+
+    local has one entry a wire that goes in; it is empty for gates that move, pick or add up entries. ref_grad is
+    None where no gradient flows. numerical and error (of the numerical gradient) are those of inputs only.
+    """
+
+    name: str
+    op: str
+    value: Array
+    grad: Array | None
+    ref_value: Array
+    ref_grad: Array | None
+    local: tuple[Array, ...]
+    verdict: Verdict
+    noise_units: float
+    numerical: Array | None = None
+    error: Array | None = None
+
+
+@dataclass(frozen=True)
+class Readings:
+    """A circuit with all its wires read; kinks names the gates that sit exactly at a tie or a kink."""
+
+    circuit: Circuit
+    wires: Mapping[str, Wire]
+    kinks: tuple[str, ...]
+    doubts: tuple[str, ...]  # what the numerical gradient holds against scratch, a line each
+    verdict: Verdict
+
+
+def given(assignments: Sequence[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """NAME=VALUE as typed: (inputs as float64 arrays, parts as text). VALUE is a number, a list, a .npy file or text.
+
+    Raises Refusal naming the assignment for whatever is none of these, not finite, or given twice.
+    """
+    inputs: dict[str, Array] = {}
+    parts: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name, text = unicodedata.normalize("NFKC", name.strip()), text.strip()
+        if not equals or not name.isidentifier() or iskeyword(name):
+            raise Refusal(f"{assignment[:60]!r} is no NAME=VALUE, as in x=2, x=weights.npy or q='x + y'")
+        if name in WIRES:
+            raise Refusal(f"{name}=…: {name} is the name of a gate; call the input something else")
+        if name in inputs or name in parts:
+            raise Refusal(f"{name} is given twice")
+        value = _value(name, text)
+        if value is None:
+            parts[name] = text
+        elif value.size == 0:
+            raise Refusal(f"{name}={text[:40]}: an empty array")
+        elif not np.isfinite(value).all():
+            raise Refusal(f"{name}={text[:40]}: a value must be finite")
+        else:
+            inputs[name] = value
+    return inputs, parts
+
+
+def _value(name: str, text: str) -> Array | None:
+    if text.startswith("@") or text.endswith(".npy"):
+        return _load(name, text.removeprefix("@"))
+    try:
+        if text.startswith("["):
+            return np.asarray(json.loads(text), dtype=np.float64)
+        return np.asarray(float(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        if text.startswith("["):
+            raise Refusal(f"{name}={text[:40]}: no list of numbers with rows of one length") from error
+    if not text:
+        raise Refusal(f"{name}= has no value")
+    return None
+
+
+def _load(name: str, path: str) -> Array:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise Refusal(f"{name}={path}: cannot be read as .npy: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
+        raise Refusal(f"{name}={path}: holds no array of real numbers")
+    return array.astype(np.float64)
+
+
+def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream: Array | None = None) -> Readings:
+    """Forward and backward on both sides, judged wire by wire; upstream defaults to ones (the sum's gradient)."""
+    nodes = _scratch(circuit, inputs)
+    out = nodes[circuit.output]
+    shape = np.shape(out.value)
+    try:
+        flowing = np.array(np.broadcast_to(1.0 if upstream is None else upstream, shape), dtype=np.float64)
+    except ValueError as error:
+        raise Refusal(
+            f"--upstream has shape {np.asarray(upstream).shape}, the output {shape}: they do not broadcast"
+        ) from error
+    side("scratch", "graph.backward")(out, flowing if shape else float(flowing))
+    kinks = _kinks(circuit, nodes)
+    case = Case("circuit", dict(inputs), tuple(inputs), exact=bool(kinks))
+    truth = _ask(circuit, flowing)(case).quantities()
+    rng = np.random.default_rng(seed)
+    answers = replays(_ask(circuit, flowing), case, (), rng)
+    ops = dict.fromkeys(inputs, "input") | {g.name: g.op for g in circuit.gates}
+    wires = {}
+    for name, op in ops.items():
+        node = nodes[name]
+        found = []
+        for quantity, mine in ((f"d={name}", node.value), (f"d{name}", node.grad)):
+            if mine is None or quantity not in truth:
+                continue
+            with np.errstate(invalid="ignore"):  # both infinite, as √ at 0 is: their difference is no number
+                errors = [np.nan_to_num(a[quantity] - truth[quantity]) for a in answers]
+            noise = noise_of(errors, np.nan_to_num(truth[quantity]), np.dtype(np.float64))
+            found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
+        units = max(d.noise_units for d in found)
+        verdicts = [judge(d) for d in found]
+        wires[name] = Wire(
+            name, op, np.asarray(node.value), None if node.grad is None else np.asarray(node.grad),
+            truth[f"d={name}"], truth.get(f"d{name}"), _local(op, node),
+            Verdict.DIFFER if Verdict.DIFFER in verdicts else Verdict.AGREE, units,
+        )  # fmt: skip
+    doubts: list[str] = []
+    for name in inputs:
+        wires[name] = _numerical(circuit, inputs, flowing, wires[name], rng, doubts)
+    # at a kink the convention decides, and that is compared with torch's: the numerical gradient has no say there
+    differs = (doubts and not kinks) or any(w.verdict is Verdict.DIFFER for w in wires.values())
+    return Readings(circuit, wires, kinks, tuple(doubts), Verdict.DIFFER if differs else Verdict.AGREE)
+
+
+def _scratch(circuit: Circuit, inputs: Mapping[str, Array]) -> dict[str, Any]:
+    node = side("scratch", "graph.Node")
+    gates: Any = _Ops("scratch")
+    return run(circuit, gates, {name: node(value) for name, value in inputs.items()})
+
+
+class _Ops:
+    """The gates of one side, by name."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def __getattr__(self, op: str) -> Any:
+        return side(self.package, f"graph.{op}")
+
+
+def _ask(circuit: Circuit, upstream: Array) -> Any:
+    """The ref as a function of the case: every wire's value under "d=NAME", its gradient under "dNAME"."""
+    import torch
+
+    def ask(case: Case) -> Outcome:
+        tensors = {n: torch.tensor(x, dtype=torch.float64).requires_grad_() for n, x in case.inputs.items()}
+        wires = run(circuit, _Ops("ref"), tensors, lambda c: torch.tensor(c, dtype=torch.float64))
+        flowing = {n: t for n, t in wires.items() if t.requires_grad}
+        grads = torch.autograd.grad(wires[circuit.output], list(flowing.values()), torch.tensor(upstream))
+        values = {f"={n}": t.detach().numpy() for n, t in wires.items()}
+        return Outcome(
+            values[f"={circuit.output}"], values | {n: g.numpy() for n, g in zip(flowing, grads, strict=True)}
+        )
+
+    return ask
+
+
+def _local(op: str, node: Any) -> tuple[Array, ...]:
+    """The local gradient by each wire that goes in: what an upstream gradient of 1 becomes."""
+    if op == "input" or op in SHAPED:
+        return ()
+    one = np.ones(node.value.shape) if np.ndim(node.value) else 1.0
+    with np.errstate(all="ignore"):
+        return tuple(np.asarray(local(one)) for _, local in node.edges)
+
+
+def _kinks(circuit: Circuit, nodes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Gates where a convention decides: at 0, at a tie, or (power) where the exponent's gradient is not real."""
+    found = []
+    for g in circuit.gates:
+        a, b = ([nodes[x].value if isinstance(x, str) else x for x in g.args] + [0.0])[:2]
+        if g.op in ("abs", "relu", "sqrt"):
+            hit = np.any(np.equal(a, 0))
+        elif g.op in ("max", "min"):
+            hit = np.any(np.equal(a, b))
+        elif g.op == "amax":
+            top = np.max(a, g.options.get("axis"), keepdims=True)
+            hit = np.any(np.sum(np.equal(a, top), g.options.get("axis")) > 1)
+        elif g.op == "pow":
+            hit = np.any(np.less_equal(a, 0) if isinstance(g.args[1], str) else np.equal(a, 0))
+        else:
+            continue
+        if hit:
+            found.append(g.name)
+    return tuple(found)
+
+
+def _numerical(
+    circuit: Circuit,
+    inputs: Mapping[str, Array],
+    upstream: Array,
+    wire: Wire,
+    rng: np.random.Generator,
+    doubts: list[str],
+) -> Wire:
+    """The wire of an input with its numerical gradient; where that contradicts scratch, a line goes to doubts."""
+
+    def f(moved: Array) -> float:
+        try:
+            return float(np.sum(upstream * _scratch(circuit, {**inputs, wire.name: moved})[circuit.output].value))
+        except Refusal:  # a step left the domain: a smaller one will not
+            return math.nan
+
+    x = inputs[wire.name]
+    grad = np.asarray(wire.grad, np.float64)
+    with np.errstate(all="ignore"):
+        if x.size > FULL:
+            found = side("scratch", "numgrad.search")(f, x, grad, rng)
+            for s in found.suspects:
+                at = tuple(int(i) for i in np.unravel_index(int(s.where[0]), x.shape))
+                doubts.append(f"{wire.name}{list(at)}: numerical {s.slope:.6g} ± {s.error:.1g}, scratch {grad[at]:.6g}")
+            return wire
+        numerical, error = side("scratch", "numgrad.numerical_gradient")(f, x)
+        scale = float(np.sqrt(np.mean(np.square(numerical)))) or 1.0
+        allowed = SLACK * error + 16 * np.finfo(np.float64).eps * (np.abs(numerical) + scale)
+        wrong = np.abs(grad - numerical) > allowed
+    for at in np.argwhere(wrong)[:3]:
+        i = tuple(int(k) for k in at)
+        where = list(i) if i else ""
+        doubts.append(f"{wire.name}{where}: numerical {numerical[i]:.6g} ± {error[i]:.1g}, scratch {grad[i]:.6g}")
+    return Wire(**{**wire.__dict__, "numerical": numerical, "error": error})
