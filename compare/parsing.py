@@ -68,7 +68,7 @@ class _Reader:
         self.taken = {*inputs, *parts}
         self.text = ""
 
-    def read(self, text: str, name: str = "") -> str | float:
+    def read(self, text: str, name: str = "", depth: int = 0) -> str | float:
         """Read one expression; its wire is called name, if it makes one."""
         if len(text) > LONGEST:
             raise Refusal(f"the expression has {len(text):,} characters; at most {LONGEST:,} are read")
@@ -82,7 +82,7 @@ class _Reader:
             raise Refusal(caret(text, min(column, len(text)), f"no expression: {error.msg:.60}")) from error
         except (RecursionError, MemoryError, ValueError) as error:
             raise Refusal(f"{shorten(text)!r} cannot be read: too deeply nested, or no text") from error
-        wire = self.visit(tree.body, 0, name)
+        wire = self.visit(tree.body, depth, name)
         self.text = before
         return wire
 
@@ -128,7 +128,7 @@ class _Reader:
         down = depth + 1
         match node:
             case ast.Name(id=wanted):
-                return self.named(node, wanted)
+                return self.named(node, wanted, down)
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return self.number(node, number)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -145,7 +145,7 @@ class _Reader:
         return self.refuse(node, f"{_kind(node)} is not allowed here: an expression has names, numbers, "
                            "+ - * / ** @, [ ] and gates")  # fmt: skip
 
-    def named(self, node: ast.AST, name: str) -> str | float:
+    def named(self, node: ast.AST, name: str, depth: int) -> str | float:
         if name in self.inputs:
             self.used.add(name)
             return name
@@ -156,7 +156,7 @@ class _Reader:
                 raise Refusal(f"{name} needs itself: the graph has a cycle, {cycle}")
             if name not in self.done:
                 self.open.append(name)
-                self.done[name] = self.read(self.parts[name], name)
+                self.done[name] = self.read(self.parts[name], name, depth)
                 self.open.pop()
             return self.done[name]
         if name in WIRES:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +12,6 @@ import numpy as np
 from compare.circuit import Circuit, run
 from compare.differ import difference, judge
 from compare.noise import noise_of, replays
-from compare.parsing import WIRES
 from compare.records import Case, Outcome, Refusal, Verdict
 from compare.sides import side
 from compare.witness import SLACK
@@ -59,59 +55,6 @@ class Readings:
     verdict: Verdict
 
 
-def given(assignments: Sequence[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """NAME=VALUE as typed: (inputs as float64 arrays, parts as text). VALUE is a number, a list, a .npy file or text.
-
-    Raises Refusal naming the assignment for whatever is none of these, not finite, or given twice.
-    """
-    inputs: dict[str, Array] = {}
-    parts: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name, text = unicodedata.normalize("NFKC", name.strip()), text.strip()
-        if not equals or not name.isidentifier() or iskeyword(name):
-            raise Refusal(f"{assignment[:60]!r} is no NAME=VALUE, as in x=2, x=weights.npy or q='x + y'")
-        if name in WIRES:
-            raise Refusal(f"{name}=…: {name} is the name of a gate; call the input something else")
-        if name in inputs or name in parts:
-            raise Refusal(f"{name} is given twice")
-        value = _value(name, text)
-        if value is None:
-            parts[name] = text
-        elif value.size == 0:
-            raise Refusal(f"{name}={text[:40]}: an empty array")
-        elif not np.isfinite(value).all():
-            raise Refusal(f"{name}={text[:40]}: a value must be finite")
-        else:
-            inputs[name] = value
-    return inputs, parts
-
-
-def _value(name: str, text: str) -> Array | None:
-    if text.startswith("@") or text.endswith(".npy"):
-        return _load(name, text.removeprefix("@"))
-    try:
-        if text.startswith("["):
-            return np.asarray(json.loads(text), dtype=np.float64)
-        return np.asarray(float(text))
-    except (ValueError, TypeError, RecursionError) as error:
-        if text.startswith("["):
-            raise Refusal(f"{name}={text[:40]}: no list of numbers with rows of one length") from error
-    if not text:
-        raise Refusal(f"{name}= has no value")
-    return None
-
-
-def _load(name: str, path: str) -> Array:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Refusal(f"{name}={path}: cannot be read as .npy: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
-        raise Refusal(f"{name}={path}: holds no array of real numbers")
-    return array.astype(np.float64)
-
-
 def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream: Array | None = None) -> Readings:
     """Forward and backward on both sides, judged wire by wire; upstream defaults to ones (the sum's gradient)."""
     nodes = _scratch(circuit, inputs)
@@ -138,8 +81,8 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
             if mine is None or quantity not in truth:
                 continue
             with np.errstate(invalid="ignore"):  # both infinite, as √ at 0 is: their difference is no number
-                errors = [np.nan_to_num(a[quantity] - truth[quantity]) for a in answers]
-            noise = noise_of(errors, np.nan_to_num(truth[quantity]), np.dtype(np.float64))
+                errors = [np.nan_to_num(a[quantity] - truth[quantity], posinf=0, neginf=0) for a in answers]
+            noise = noise_of(errors, np.nan_to_num(truth[quantity], posinf=0, neginf=0), np.dtype(np.float64))
             found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
         units = max(d.noise_units for d in found)
         verdicts = [judge(d) for d in found]
@@ -211,7 +154,7 @@ def _kinks(circuit: Circuit, nodes: Mapping[str, Any]) -> tuple[str, ...]:
             top = np.max(a, g.options.get("axis"), keepdims=True)
             hit = np.any(np.sum(np.equal(a, top), g.options.get("axis")) > 1)
         elif g.op == "pow":
-            hit = np.any(np.less_equal(a, 0) if isinstance(g.args[1], str) else np.equal(a, 0))
+            hit = np.any(np.less_equal(a, 0) if isinstance(g.args[1], str) else np.equal(a, 0) & (b < 1))
         else:
             continue
         if hit:
