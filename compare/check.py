@@ -139,7 +139,7 @@ def conclude(
         return replace(row, verdict=Verdict.INCONCLUSIVE, message=message)
     found = compared(quantity, mine, measured)
     verdict, message = judge(found), found.fault
-    if verdict is Verdict.DIFFER and not found.fault and _imprecise(pair, case, found):
+    if verdict is Verdict.DIFFER and not found.fault and rounding_explains(pair, case, found):
         verdict = Verdict.IMPRECISE
         message = f"rounding explains it, {found.noise_units:.0f} times that of a stable algorithm"
     heard = numerical.hear(quantity, mine, truth, found.entry) if row.dtype == "float64" else None
@@ -196,7 +196,7 @@ def refusals(pair: Pair) -> Iterator[Finding]:
             Verdict.DIFFER,
             message="answered instead of refusing",
         )
-        wrt = ("W", "b") if pair.kind == "objective" else ("scores",)
+        wrt = tuple(n for n in inputs if n not in ("X", "y")) if pair.kind == "objective" else ("scores",)
         try:
             ask_scratch(pair, Case(name, inputs, wrt))
         except ValueError as error:
@@ -206,7 +206,7 @@ def refusals(pair: Pair) -> Iterator[Finding]:
         yield row
 
 
-def _imprecise(pair: Pair, case: Case, found: Difference) -> bool:
+def rounding_explains(pair: Pair, case: Case, found: Difference) -> bool:
     """Ask the same in the other precision: rounding shrinks with it, a bug stays."""
     errors = {}
     for dtype in DTYPES:
