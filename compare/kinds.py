@@ -35,16 +35,21 @@ def ask_ref(pair: Pair, case: Case, device: str = "cpu") -> Outcome:
 
 
 def value_of(pair: Pair, case: Case) -> Callable[[Mapping[str, Array]], float]:
-    """Scratch's scalar as a function of the inputs, for the numerical gradient; a layer's is Σ dout · out."""
+    """Scratch's scalar as a function of the inputs, for the numerical gradient.
 
-    def f(inputs: Mapping[str, Array]) -> float:
+    A layer's is Σ dout · out. Its terms cancel, and the error of its rounding is that of the terms; so their size
+    is added as a constant: an error estimated from the value is then honest.
+    """
+    if pair.kind != "layer":
+        return lambda inputs: float(ask_scratch(pair, Case(case.name, inputs, case.wrt, case.options)).value)
+    forward = side("scratch", f"{pair.scratch_at or pair.at}_forward")
+
+    def terms(inputs: Mapping[str, Array]) -> Array:
         moved = Case(case.name, inputs, case.wrt, case.options)
-        if pair.kind != "layer":
-            return float(ask_scratch(pair, moved).value)
-        out = side("scratch", f"{pair.scratch_at or pair.at}_forward")(*_layer_inputs(moved))[0]
-        return float(np.sum(inputs["dout"] * out))
+        return np.asarray(inputs["dout"] * forward(*_layer_inputs(moved), **case.options)[0])
 
-    return f
+    size = float(np.abs(terms(case.inputs)).sum())
+    return lambda inputs: size + float(terms(inputs).sum())
 
 
 def _scratch_loss(at: str, case: Case) -> Outcome:
@@ -88,6 +93,14 @@ def _ref_layer(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[t
 
 def _outcome(value: Any, grads: Any, case: Case) -> Outcome:
     return Outcome(np.asarray(value), {n: grads.get(n) for n in case.wrt})
+
+
+def _scratch_values(at: str, case: Case) -> Outcome:
+    return Outcome(np.asarray(side("scratch", at)(*case.inputs.values(), **case.options)), {})
+
+
+def _ref_values(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    return side("ref", at)(*tensors.values(), **case.options), ()
 
 
 def _scratch_rule(at: str, case: Case) -> Outcome:
@@ -135,6 +148,7 @@ SCRATCH = {
     "loss": _scratch_loss,
     "objective": _scratch_objective,
     "layer": _scratch_layer,
+    "values": _scratch_values,
     "rule": _scratch_rule,
     "schedule": _scratch_schedule,
 }
@@ -142,6 +156,7 @@ REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor
     "loss": _ref_loss,
     "objective": _ref_objective,
     "layer": _ref_layer,
+    "values": _ref_values,
     "rule": _ref_rule,
     "schedule": _ref_schedule,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compare import cases
+from compare import cases, cases_layers
 from compare.records import Pair, Refusal
 from compare.sides import side
 
@@ -26,8 +26,18 @@ BAD_FOR_LOSS = (
 )
 BAD_FOR_OBJECTIVE = tuple((name, {**_PARAMS, "X": np.zeros((2, 4)), "y": y}) for name, y in BAD_LABELS.items())
 
+_ONE, _WIDE = np.zeros((1, 3)), {"gamma": np.ones(3), "beta": np.zeros(3)}
+BAD_FOR_DROPOUT = (("a mask of another shape", {"X": _SCORES, "mask": _ONE > 0, "dout": _SCORES}),)
+BAD_FOR_BATCH_NORM = (("a batch of one", {"X": _ONE, **_WIDE, "dout": _ONE}),)
+BAD_FOR_RUNNING = (("a batch of one", {"X": _ONE, "running": np.zeros((2, 3))}),)
+_NETWORK = {"W1": np.zeros((4, 5)), "b1": np.zeros(5), "W2": np.zeros((5, 3)), "b2": np.zeros(3)}
+BAD_FOR_NETWORK = tuple((name, {**_NETWORK, "X": np.zeros((2, 4)), "y": y}) for name, y in BAD_LABELS.items())
+
 OVER_SCORES = ({"scores": 0, "y": 0},)
 OVER_LAYER = ({"X": 0, "dout": 0, "value": 0}, {"X": 1, "W": 0})
+OVER_EXAMPLES = {"X": 0, "dout": 0, "value": 0}
+OVER_FEATURES = {"X": 1, "gamma": 0, "beta": 0, "dout": 1, "value": 1}
+OVER_NETWORK = ({"X": 0, "y": 0}, {"X": 1, "W1": 0})
 OVER_OBJECTIVE = ({"X": 0, "y": 0}, {"X": 1, "W": 0})
 
 
@@ -37,6 +47,14 @@ def _hinge_kinks(scores: Any, y: Any) -> Any:
 
 def _svm_kinks(W: Any, b: Any, X: Any, y: Any) -> Any:
     return _hinge_kinks(side("ref", "linear.scores")({"W": W, "b": b}, X), y)
+
+
+def _own_kinks(X: Any, dout: Any) -> Any:
+    return X
+
+
+def _network_kinks(X: Any, y: Any, **params: Any) -> Any:
+    return side("ref", "two_layer.hidden")(params, X)
 
 
 MEAN = "mean over examples"
@@ -52,6 +70,26 @@ TABLE = (
     Pair("elastic_net", "penalty", "loss", "penalties.elastic_net", cases.penalties, ({"W": 0},),
          convention="reg Σ (½ W² + |W|)"),
     Pair("affine", "layer", "layer", "layers.affine", cases.affine, OVER_LAYER),
+    Pair("relu", "layer", "layer", "layers.relu", cases_layers.elementwise, (), _own_kinks,
+         convention="derivative 0 at 0, as torch.relu"),
+    Pair("leaky_relu", "layer", "layer", "layers.leaky_relu", cases_layers.leaky, (), _own_kinks,
+         convention="derivative slope at 0, as torch's leaky_relu"),
+    Pair("sigmoid", "layer", "layer", "layers.sigmoid", cases_layers.elementwise),
+    Pair("tanh", "layer", "layer", "layers.tanh", cases_layers.elementwise),
+    Pair("softmax_layer", "layer", "layer", "layers.softmax", cases_layers.elementwise,
+         ({"X": 1, "dout": 1, "value": 1},), convention="over the classes, axis 1"),
+    Pair("dropout", "layer", "layer", "layers.dropout", cases_layers.dropout, (), None, BAD_FOR_DROPOUT,
+         convention="inverted: what stays is divided by 1 - p, p the share dropped"),
+    Pair("batch_norm", "layer", "layer", "norms.batch_norm", cases_layers.norms, (OVER_EXAMPLES,), None,
+         BAD_FOR_BATCH_NORM, convention="biased variance, eps inside the root"),
+    Pair("batch_norm_eval", "layer", "layer", "norms.batch_norm_eval", cases_layers.norms_eval, (OVER_EXAMPLES,),
+         convention="running statistics, eps inside the root"),
+    Pair("batch_norm_running", "layer", "values", "norms.batch_norm_running", cases_layers.running, ({"X": 0},), None,
+         BAD_FOR_RUNNING, convention="unbiased variance; momentum is the share of the new batch"),
+    Pair("layer_norm", "layer", "layer", "norms.layer_norm", cases_layers.norms, (OVER_FEATURES, OVER_EXAMPLES),
+         convention="biased variance over the features, eps inside the root"),
+    Pair("two_layer", "network", "objective", "two_layer.objective", cases_layers.networks, OVER_NETWORK,
+         _network_kinks, BAD_FOR_NETWORK, convention=f"{MEAN}; penalty on weights, not on biases; ReLU has 0 at 0"),
     Pair("softmax_objective", "softmax", "objective", "linear.softmax_objective", cases.objectives,
          OVER_OBJECTIVE, None, BAD_FOR_OBJECTIVE, "softmax", convention=f"{MEAN}; penalty on W, not on b"),
     Pair("svm_objective", "svm", "objective", "linear.svm_objective", cases.objectives,
