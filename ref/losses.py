@@ -17,7 +17,8 @@ def margins(scores: Tensor, y: Tensor, margin: float = 1.0) -> Tensor:
 def hinge(scores: Tensor, y: Tensor, margin: float = 1.0) -> Tensor:
     """Multiclass SVM loss: a sum over the classes j ≠ y, a mean over examples.
 
-    multi_margin_loss also divides by the number of classes. relu has derivative 0 at the kink (clamp has 1).
+    multi_margin_loss also divides by the number of classes. relu has derivative 0 at the kink; maximum has ½ there,
+    clamp 0 or 1 by the version of torch.
     """
     violation = F.relu(margins(scores, y, margin))
     return violation.scatter(1, y[:, None], 0.0).sum() / len(y)
