@@ -75,7 +75,7 @@ def placed(found: Readings, dot: bool = True) -> Layout:
     if len(found.circuit.gates) > MOST_DRAWN:
         raise Refusal(f"{len(found.circuit.gates)} gates are too many for a picture; at most {MOST_DRAWN}")
     longest = max(len(brief(x)) for w in found.wires.values() for x in (w.value, w.grad))
-    return layout(found.circuit, max(0.62, 0.095 * longest + 0.1), dot)
+    return layout(found.circuit, max(0.7, 0.095 * longest + 0.12), dot)
 
 
 def picture(found: Readings, dot: bool = True) -> Figure:

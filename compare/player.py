@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.circuit import Gate
-from compare.draw import brief, formula, placed, precise, sign
+from compare.draw import brief, formula, number, placed, precise, sign
 from compare.layout import GATE, Layout
 from compare.readings import Readings
 from compare.records import Refusal
@@ -99,26 +99,35 @@ def steps(found: Readings) -> list[dict[str, Any]]:
         tell("forward", g.name, f"Forward through {_words(g)}", [", ".join(given), result], show=[g.name])
     uses = {n: sum(g.wires().count(n) for g in circuit.gates) for n in wires}
     got = dict.fromkeys(wires, 0)
+    gathered = dict.fromkeys(wires, 0.0)
     out = circuit.output
     seed = precise(wires[out].grad)
     tell("backward", "", "The output's own gradient", [f"∂ output / ∂ {out} = {seed}: here the way back begins"],
          grad={out: brief(wires[out].grad)})  # fmt: skip
     for g in reversed(circuit.gates):
-        if wires[g.name].grad is None:
+        upstream = wires[g.name].grad
+        if upstream is None:
             continue
-        lines = [RULES[g.op], f"upstream = {precise(wires[g.name].grad)}"]
+        lines = [RULES[g.op], f"upstream = {precise(upstream)}"]
         grad = {}
         for i, n in enumerate(g.wires()):
             got[n] += 1
-            if wires[g.name].local:
-                lines.append(f"∂{g.name}/∂{n} = {precise(wires[g.name].local[i])}")
-            if got[n] < uses[n]:
-                lines.append(f"{n} is used {uses[n]} times: {uses[n] - got[n]} more to add up")
-                grad[n] = "…"
+            more = f" ({got[n]} of {uses[n]} uses added)" if uses[n] > 1 else ""
+            if upstream.ndim == 0 and wires[g.name].local:
+                slope = float(wires[g.name].local[i])
+                gathered[n] += float(upstream) * slope
+                lines.append(
+                    f"to {n}: upstream × ∂{g.name}/∂{n} = {upstream:.6g} × {slope:.6g} = {upstream * slope:.6g}"
+                )
+                so_far = number(gathered[n])
             else:
-                added = f", the sum over its {uses[n]} uses" if uses[n] > 1 else ""
-                lines.append(f"gradient of {n} = {precise(wires[n].grad)}{added}")
-                grad[n] = brief(wires[n].grad)
+                so_far = "…"
+            if got[n] == uses[n]:
+                so_far = brief(wires[n].grad)
+                lines.append(f"gradient of {n} = {precise(wires[n].grad)}{more}")
+            elif more:
+                lines.append(f"gradient of {n} so far: {so_far}{more}")
+            grad[n] = so_far
         if g.name in found.kinks:
             lines.append("this gate sits exactly at a kink or a tie: the convention above decides, as torch's does")
         tell("backward", g.name, f"Backward through {_words(g)}", lines, grad=grad)

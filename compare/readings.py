@@ -12,7 +12,7 @@ import numpy as np
 from compare.circuit import Circuit, run
 from compare.differ import difference, judge
 from compare.noise import noise_of, replays
-from compare.records import Case, Outcome, Refusal, Verdict
+from compare.records import Case, Noise, Outcome, Refusal, Verdict
 from compare.sides import side
 from compare.witness import SLACK
 
@@ -40,6 +40,7 @@ class Wire:
     local: tuple[Array, ...]
     verdict: Verdict
     noise_units: float
+    noise: tuple[Noise, ...]  # of the value, and of the gradient where there is one
     numerical: Array | None = None
     error: Array | None = None
 
@@ -76,20 +77,21 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
     wires = {}
     for name, op in ops.items():
         node = nodes[name]
-        found = []
+        found, noises = [], []
         for quantity, mine in ((f"d={name}", node.value), (f"d{name}", node.grad)):
             if mine is None or quantity not in truth:
                 continue
             with np.errstate(invalid="ignore"):  # both infinite, as √ at 0 is: their difference is no number
                 errors = [np.nan_to_num(a[quantity] - truth[quantity], posinf=0, neginf=0) for a in answers]
             noise = noise_of(errors, np.nan_to_num(truth[quantity], posinf=0, neginf=0), np.dtype(np.float64))
+            noises.append(noise)
             found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
         units = max(d.noise_units for d in found)
         verdicts = [judge(d) for d in found]
         wires[name] = Wire(
             name, op, np.asarray(node.value), None if node.grad is None else np.asarray(node.grad),
             truth[f"d={name}"], truth.get(f"d{name}"), _local(op, node),
-            Verdict.DIFFER if Verdict.DIFFER in verdicts else Verdict.AGREE, units,
+            Verdict.DIFFER if Verdict.DIFFER in verdicts else Verdict.AGREE, units, tuple(noises),
         )  # fmt: skip
     doubts: list[str] = []
     for name in inputs:
@@ -97,6 +99,18 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
     # at a kink the convention decides, and that is compared with torch's: the numerical gradient has no say there
     differs = (doubts and not kinks) or any(w.verdict is Verdict.DIFFER for w in wires.values())
     return Readings(circuit, wires, kinks, tuple(doubts), Verdict.DIFFER if differs else Verdict.AGREE)
+
+
+def apart(a: Readings, b: Readings) -> float:
+    """How far two circuits of the same inputs and output lie apart: the most noise units of any of these."""
+    units = []
+    for name in (*a.circuit.inputs, a.circuit.output):
+        mine, other = a.wires[name], b.wires[name]
+        both = ((mine.value, other.value), (mine.grad, other.grad))
+        for (x, y), *noises in zip(both, mine.noise, other.noise, strict=False):
+            if x is not None and y is not None:
+                units.append(min(difference(name, x, y, noise).noise_units for noise in noises))
+    return max(units)
 
 
 def _scratch(circuit: Circuit, inputs: Mapping[str, Array]) -> dict[str, Any]:
