@@ -12,30 +12,9 @@ from scratch import gates
 from scratch.graph import Node, backward, order
 
 GATES = [
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "neg",
-    "pow",
-    "exp",
-    "log",
-    "max",
-    "min",
-    "abs",
-    "sqrt",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "sum",
-    "mean",
-    "amax",
-    "matmul",
-    "transpose",
-    "reshape",
-    "index",
-    "broadcast",
-]
+    "add", "sub", "mul", "div", "neg", "pow", "exp", "log", "max", "min", "abs", "sqrt", "sigmoid", "tanh", "relu",
+    "sum", "mean", "amax", "matmul", "transpose", "reshape", "index", "broadcast",
+]  # fmt: skip
 
 
 def test_the_lectures_first_circuit():
