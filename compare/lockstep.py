@@ -52,14 +52,14 @@ class Drift:
         return _norm(self.noise) / (_norm(self.size) or 1.0)
 
     @property
+    def noise_units(self) -> float:
+        """Distance over noise, all tensors together: of a few biases alone two controls tell too little."""
+        return _ratio(_norm(self.distance), _norm(self.noise))
+
+    @property
     def tensor(self) -> str:
         """The tensor that lies farthest outside the noise."""
         return max(self.distance, key=lambda name: _ratio(self.distance[name], self.noise[name]))
-
-    @property
-    def noise_units(self) -> float:
-        """Distance over noise, of the worst tensor."""
-        return _ratio(self.distance[self.tensor], self.noise[self.tensor])
 
 
 @dataclass(frozen=True)
