@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from compare.commands import data, listing, verify
+from compare.commands import bench, board, data, graph, listing, train, verify
 from compare.records import Refusal
 
 app = typer.Typer(
@@ -16,7 +16,11 @@ app = typer.Typer(
     help="Is this loss, gradient or optimizer right, how close is it, if wrong why, and how fast is it?",
 )
 app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
+app.command("train")(train.train)
 app.command("data")(data.data)
+app.command("graph")(graph.graph)
+app.command("board")(board.board)
 app.command("list")(listing.listing)
 
 
