@@ -67,8 +67,7 @@ def norms(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case
 
     def case(name: str, X: Array, scale: float = 1.0, **options: float) -> Case:
         D = X.shape[1]
-        gamma, beta = rng.normal(1, 0.3, D), rng.normal(0, 1, D)
-        inputs: dict[str, Array] = {"X": X, "gamma": gamma, "beta": beta}
+        inputs: dict[str, Array] = {"X": X, "gamma": rng.normal(1, 0.3, (D,)), "beta": rng.normal(0, 1, (D,))}
         inputs["dout"] = scale * rng.normal(0, 1, X.shape)
         return Case(name, inputs, ("X", "gamma", "beta"), options)
 
@@ -128,7 +127,7 @@ def networks(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[C
     yield case("one example", X[:1], y[:1], (H, C), reg=0.05)
     yield _at_kinks(rng)
     if batch is not None:
-        yield case("real images", batch.X, batch.y, (20, batch.C), reg=0.05)
+        yield case("real images", batch.X[:32], batch.y[:32], (8, batch.C), reg=0.05)
 
 
 def _weights(rng: np.random.Generator, widths: tuple[int, ...], scale: float = 1.0) -> dict[str, Array]:
@@ -147,8 +146,8 @@ def _at_kinks(rng: np.random.Generator) -> Case:
     convention holds: relu(t) - relu(-t) is t, of slope 1, and autograd says 0.
     """
     N, H, C = 16, 8, 2
-    b1, W2 = rng.integers(-1, 2, H), 1024.0 * rng.integers(-2, 3, (H, C))
+    b1, W2 = rng.integers(-1, 2, H), 2048.0 * rng.integers(-2, 3, (H, C))
     before = rng.choice([-2, -1, 1, 2, 3], (N, H))
     before[rng.integers(0, N, H), np.arange(H)] = 0
-    params = {"W1": (before - b1).astype(float), "b1": b1.astype(float), "W2": W2, "b2": np.array([0.0, 512.0])}
+    params = {"W1": (before - b1).astype(float), "b1": b1.astype(float), "W2": W2, "b2": np.array([0.0, 1024.0])}
     return Case("at a kink", {**params, "X": np.eye(N), "y": rng.integers(0, C, N)}, tuple(params), {"reg": 0.25}, True)
