@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ def board(
 ) -> int:
     """Open TensorBoard on the runs, until Ctrl-C."""
     check(runs, port, host)
+    for end in (signal.SIGINT, signal.SIGTERM):  # either takes TensorBoard along, in a background shell too
+        signal.signal(end, signal.default_int_handler)
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"TensorBoard on {runs}: http://{shown}:{port}/  (Ctrl-C ends it)")
     with subprocess.Popen(command(runs, port, host)) as process:  # noqa: S603 this Python, our own arguments
