@@ -48,6 +48,21 @@ def losses(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Cas
         yield case("real images", batch.X @ W, batch.y)
 
 
+def hinge(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to the hinge loss: those to any loss, and one with another margin than 1."""
+    yield from losses(rng, batch)
+    scores, y = rng.integers(-8, 9, (16, 4)) / 4, rng.integers(0, 4, 16)
+    yield Case("another margin", {"scores": scores, "y": y}, ("scores",), {"margin": 0.5}, exact=True)
+
+
+def margins(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to the margins: where the kinks are."""
+    scores, y = rng.normal(0, 1.5, (16, 10)), rng.integers(0, 10, 16)
+    yield Case("typical", {"scores": scores, "y": y}, ())
+    yield Case("large scores", {"scores": 1e4 * scores, "y": y}, ())
+    yield Case("another margin", {"scores": scores, "y": y}, (), {"margin": 0.5})
+
+
 def _tied(scores: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Put about half of the wrong classes exactly one below the true class: margins of exactly 0."""
     rows = np.arange(len(y))
@@ -109,7 +124,7 @@ def objectives(rng: np.random.Generator, batch: Batch | None = None) -> Iterator
     yield case("bias decayed", X, y, W, b, reg=0.05, decay_bias=True)
     yield case("no penalty", X, y, W, b)
     yield case("large scores", 1e2 * X, y, 1e2 * W, 1e4 * b, reg=0.05)
-    yield case("tiny gradients", 1e-6 * X, y, W, b, reg=1e-7)
+    yield case("tiny gradients", 1e-3 * X, y, W, b, reg=1e-4)
     yield case("one example", X[:1], y[:1], W, b, reg=0.05)
     yield case("two classes", X, y % 2, W[:, :2], b[:2], reg=0.05)
     yield _tied_objective(rng)
@@ -126,6 +141,22 @@ def _tied_objective(rng: np.random.Generator) -> Case:
     b = rng.integers(-4, 5, C) / 4
     inputs = {"W": tied - b, "b": b, "X": np.eye(N), "y": y}
     return Case("at a kink", inputs, ("W", "b"), {"reg": 0.25}, exact=True)
+
+
+def scores(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to a linear model's scores."""
+    X, W, b = rng.normal(0, 1, (32, 48)), rng.normal(0, 0.1, (48, 10)), rng.normal(0, 1, 10)
+    yield Case("typical", {"W": W, "b": b, "X": X}, ())
+    yield Case("large scores", {"W": 1e2 * W, "b": 1e4 * b, "X": 1e2 * X}, ())
+    yield Case("one example", {"W": W, "b": b, "X": X[:1]}, ())
+
+
+def starts(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to a linear model's start weights: the same generator must give the same on both sides."""
+    seed = {"seed": np.array(rng.integers(2**31))}
+    for param in ("W", "b"):
+        yield Case(f"start of {param}", seed, (), {"D": 30, "C": 10, "param": param})
+    yield Case("another scale", seed, (), {"D": 30, "C": 10, "scale": 0.25, "param": "W"})
 
 
 def schedules(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:

@@ -14,7 +14,7 @@ from compare.cases import Batch
 from compare.diagnose import diagnose
 from compare.differ import difference, form_fault, judge, scales_like_rounding, worst_case
 from compare.invariants import invariants
-from compare.kinds import ask_ref, ask_scratch, cast
+from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
 from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
 from compare.visibility import Sight, overlooked, sights
@@ -44,7 +44,7 @@ def verify(
     """Every pair: what it must refuse, what needs no oracle, every case in every dtype, and what none could see."""
     for pair in pairs:
         yield from refusals(pair)
-        for dtype in dtypes if pair.kind != "schedule" else ("float64",):  # a learning rate is a Python float
+        for dtype in ("float64",) if pair.kind in FLOAT64_ONLY else dtypes:
             seen: list[Sight] = []
             for number, case in enumerate(pair.cases(generator(seed, pair.name), batch)):
                 if number == 0 and dtype == "float64":
@@ -74,10 +74,12 @@ def check(
     seed: int = 0,
     device: str = "cpu",
     seen: list[Sight] | None = None,
+    known: Measured | None = None,
 ) -> Iterator[Finding]:
     """One case in one dtype. Form comes first (raises, shape, dtype, mutation, repeatability), then numbers.
 
     A finding that agrees says so if the case could not see one of its terms; seen collects how visible each was.
+    known is what the ref said of this case before: many implementations can be held against one measurement.
     """
     case = cast(case, dtype)
     blank = Finding(pair.name, pair.at, case.name, dtype, "value", Verdict.CRASHED, convention=pair.convention)
@@ -94,7 +96,7 @@ def check(
     if changed:
         yield replace(blank, verdict=Verdict.DIFFER, message=f"wrote to its input {', '.join(changed)}")
         case = replace(case, inputs=before)
-    measured = measure(pair, case, dtype, seed, device)
+    measured = known or measure(pair, case, dtype, seed, device)
     numerical = witness.Numerical(pair, cast(case, "float64"), generator(seed, pair.name, case.name, "numerical"))
     noise = measured.noise
     visible = sights(pair, kinks.widened(case), lambda c: ask_ref(pair, c), measured.truth.quantities(), noise)

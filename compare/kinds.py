@@ -103,6 +103,33 @@ def _ref_values(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[
     return side("ref", at)(*tensors.values(), **case.options), ()
 
 
+def _model_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    return {n: x for n, x in inputs.items() if n != "X"}, inputs["X"]
+
+
+def _scratch_scores(at: str, case: Case) -> Outcome:
+    """A model's scores: every input but X is a parameter."""
+    return Outcome(np.asarray(side("scratch", at)(*_model_inputs(case.inputs), **case.options)), {})
+
+
+def _ref_scores(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    return side("ref", at)(*_model_inputs(tensors), **case.options), ()
+
+
+def _start(package: str, at: str, case: Case) -> Any:
+    """One parameter of the start weights, the one that the option param names."""
+    options = {n: x for n, x in case.options.items() if n != "param"}
+    return side(package, at)(np.random.default_rng(int(case.inputs["seed"])), **options)[case.options["param"]]
+
+
+def _scratch_init(at: str, case: Case) -> Outcome:
+    return Outcome(np.asarray(_start("scratch", at, case)), {})
+
+
+def _ref_init(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    return _start("ref", at, case), ()
+
+
 def _scratch_rule(at: str, case: Case) -> Outcome:
     """The parameter after every step (T, …)."""
     rule = side("scratch", at)(**case.options)
@@ -144,11 +171,14 @@ def _ref_schedule(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tupl
     return torch.tensor(rates, dtype=torch.float64), ()
 
 
+FLOAT64_ONLY = ("schedule", "init")  # a learning rate is a Python float; start weights are cast by who trains
 SCRATCH = {
     "loss": _scratch_loss,
     "objective": _scratch_objective,
     "layer": _scratch_layer,
     "values": _scratch_values,
+    "scores": _scratch_scores,
+    "init": _scratch_init,
     "rule": _scratch_rule,
     "schedule": _scratch_schedule,
 }
@@ -157,6 +187,8 @@ REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor
     "objective": _ref_objective,
     "layer": _ref_layer,
     "values": _ref_values,
+    "scores": _ref_scores,
+    "init": _ref_init,
     "rule": _ref_rule,
     "schedule": _ref_schedule,
 }

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from compare.bench import Task
 from compare.check import Measured, compared, generator, measure
 from compare.differ import form_fault, judge
-from compare.kinds import ask_ref, ask_scratch, cast
+from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.records import Case, Outcome, Pair, Verdict
 from compare.sides import side
 from compare.timing import Call, tiled_pays
@@ -187,7 +187,7 @@ def products(case: Case) -> Call:
 
 
 def _dtype(pair: Pair) -> str:
-    return "float64" if pair.kind == "schedule" else DTYPE  # a learning rate is a Python float
+    return "float64" if pair.kind in FLOAT64_ONLY else DTYPE
 
 
 def answered(call: Answer) -> Outcome:
