@@ -95,7 +95,7 @@ def search(f: Scalar, x: Array, gradient: Array, rng: np.random.Generator, most:
     """Find where a claimed gradient is wrong, without asking for every coordinate.
 
     A random direction over a block meets an error anywhere in it with probability one. Blocks are the tensor and,
-    for a matrix, up to 64 bundles of rows and up to 64 of columns; a block that fails is halved until single
+    for a matrix, up to 8 bundles of rows and up to 16 of columns; a block that fails is halved until single
     entries are left (group testing), of which at most `most` are kept. A gradient that is right has no suspects.
     """
     x = np.array(x, dtype=np.float64)
@@ -112,8 +112,8 @@ def search(f: Scalar, x: Array, gradient: Array, rng: np.random.Generator, most:
 
     index = np.arange(x.size)
     table = index.reshape(len(x), -1) if x.ndim > 1 else index[:, None]
-    blocks = [index, *(rows.reshape(-1) for rows in np.array_split(table, min(len(table), 64)))]
-    blocks += [columns.reshape(-1) for columns in np.array_split(table.T, min(table.shape[1], 64))]
+    blocks = [index, *(rows.reshape(-1) for rows in np.array_split(table, min(len(table), 8)))]
+    blocks += [columns.reshape(-1) for columns in np.array_split(table.T, min(table.shape[1], 16))]
     tested = [test(block) for block in blocks]
     size = float(np.linalg.norm(claimed)) / np.sqrt(x.size)
     unjudged = sum(int(s.error > BLUR * size * np.sqrt(s.where.size)) for s in tested)
