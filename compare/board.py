@@ -152,8 +152,8 @@ class Board:
             self.runs[name].add(at, *curves)
             self._picture(name, at, "test/misclassified", board_images.misclassified(data, found))
         for name, params in (("scratch", step.scratch.params), ("ref", step.ref.params)):
-            self._picture(name, at, "weights/templates", board_images.templates(params["W"], data))
-        gap = step.scratch.params["W"] - step.ref.params["W"]
+            self._picture(name, at, "weights/templates", board_images.templates(params, data))
+        gap = {n: p - step.ref.params[n] for n, p in step.scratch.params.items()}
         self._picture("drift", at, "weights/scratch minus ref", board_images.difference(gap, data))
         self.seconds += time.perf_counter() - begin
 

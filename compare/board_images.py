@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,18 +29,34 @@ LAYOUT = {  # of the Custom Scalars page: curves that belong into one chart
 }
 TILE, GAP, LINE = 64, 6, 14  # pixels: a picture's side, the space between two, a line of text
 PAPER, INK = (255, 255, 255), (30, 30, 30)
+UNITS = 100  # hidden units that are shown
 WRONG = 24  # images classified wrongly that are shown
 
 
-def templates(W: Array, data: Dataset) -> Array:
-    """One picture a class: its column of W (D, C) as an image, grey for 0, each class stretched to its own range."""
-    return _sheet([_weights(w, data) for w in W.T], [[name] for name in data.classes], columns=5)
+def templates(params: Mapping[str, Array], data: Dataset) -> Array:
+    """What each class, or each hidden unit of a network, looks for: its column of weights as an image.
+
+    Grey is 0; each column is stretched to its own range. Of a network's units the UNITS of largest weight are
+    shown, by number.
+    """
+    return _weight_sheet(params, data, False)
 
 
-def difference(gap: Array, data: Dataset) -> Array:
-    """As templates, of a difference of weights; the line below a class says how large the largest entry is."""
-    notes = [[name, f"max {np.abs(w).max():.1e}"] for name, w in zip(data.classes, gap.T, strict=True)]
-    return _sheet([_weights(w, data) for w in gap.T], notes, columns=5)
+def difference(gap: Mapping[str, Array], data: Dataset) -> Array:
+    """As templates, of a difference of weights; the line below says how large the largest entry is."""
+    return _weight_sheet(gap, data, True)
+
+
+def _weight_sheet(params: Mapping[str, Array], data: Dataset, sized: bool) -> Array:
+    network = "W1" in params
+    columns = params["W1" if network else "W"].T
+    shown = (
+        np.sort(np.argsort(-np.linalg.norm(columns, axis=1), kind="stable")[:UNITS]) if network else range(len(columns))
+    )
+    names = [f"unit {k}" if network else data.classes[k] for k in shown]
+    sizes = [[f"max {np.abs(columns[k]).max():.1e}"] if sized else [] for k in shown]
+    notes = [[name, *size] for name, size in zip(names, sizes, strict=True)]
+    return _sheet([_weights(columns[k], data) for k in shown], notes, columns=10 if network else 5)
 
 
 def misclassified(data: Dataset, scores: Array) -> Array:

@@ -119,7 +119,7 @@ def train(plan: Plan, data: Dataset) -> Iterator[Step | Epoch]:
     rng = np.random.default_rng(plan.seed)
     chosen, batch, steps = models.model(plan.model), batch_of(plan, data), steps_of(plan, data)
     device, N = device_named(plan.device), len(data.train.labels)
-    start = side("scratch", chosen.init)(rng, data.mean.size, len(data.classes))
+    start = models.start(chosen, rng, data.mean.size, len(data.classes), plan.hidden)
     start = {name: np.ascontiguousarray(p, plan.dtype) for name, p in start.items()}
     scratch, ref = Scratch(plan, start, steps, (data.mean.size, len(data.classes))), Ref(plan, start, steps, device)
     controls = [Control(plan, start, steps, device, k) for k in range(plan.controls)]

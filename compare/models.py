@@ -8,14 +8,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare.records import Refusal
 from compare.sides import side
 from compare.timing import tiled_pays
 
+if TYPE_CHECKING:
+    import numpy as np
+
 SCALE = 1 / 128  # of the rows, pixel minus mean: brings them to about -1 … 1; a power of two, so it rounds nothing
 
+ADAM = ("rmsprop", "adam", "adamw")
 ADAPTIVE = {"adagrad": 0.01, "rmsprop": 3e-4, "adam": 3e-4, "adamw": 3e-4}  # step sizes whatever the loss
 
 
@@ -23,9 +27,10 @@ ADAPTIVE = {"adagrad": 0.01, "rmsprop": 3e-4, "adam": 3e-4, "adamw": 3e-4}  # st
 class Model:
     """One model. Dotted names hold on both sides; lr is by rule, as rules differ in what a rate means.
 
-    fused is the name of scratch's fast form (scratch.fused.Linear knows the loss by it); without it scratch trains
-    with objective. features names, for each parameter with an axis over the features of X, that axis: there the
-    sum may be taken in any order. kinked says that the loss has a margin with kinks.
+    fused is the name of scratch's fast form (scratch.fused.Linear knows the loss by it; networks have one of their
+    own); without it scratch trains with objective. features names, for each parameter with an axis over the
+    features of X, that axis: there the sum may be taken in any order. kinked says that the loss has a margin with
+    kinks, or that there are ReLUs. hidden counts the hidden units of a network.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Model:
     fused: str = ""
     features: Mapping[str, int] = field(default_factory=dict)
     kinked: bool = False
+    hidden: int = 0
     convention: str = ""
     lr: Mapping[str, float] = field(default_factory=dict)
     reg: float = 0.0
@@ -77,6 +83,22 @@ MODELS = {
             lr={"sgd": 0.01, "momentum": 0.001, "nesterov": 0.001} | ADAPTIVE,
             reg=2e-2,
         ),
+        Model(
+            name="two-layer",
+            title="two-layer network",
+            init="two_layer.init",
+            scores="two_layer.scores",
+            loss="losses.softmax",
+            objective="two_layer.objective",
+            fused="network",
+            features={"W1": 0},
+            kinked=True,
+            hidden=200,
+            convention="mean over examples; He's start; ReLU has derivative 0 at 0; penalty on weights, not on biases",
+            lr={"sgd": 0.2, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.01} | dict.fromkeys(ADAM, 1e-3),
+            reg=2e-3,
+            epochs=10,
+        ),
     )
 }  # fmt: skip
 
@@ -114,11 +136,20 @@ def penalties(package: str) -> dict[str, Callable[..., Any]]:
     return registry
 
 
+def start(chosen: Model, rng: np.random.Generator, D: int, C: int, hidden: int = 0) -> dict[str, Any]:
+    """Start weights for D features and C classes; hidden counts the units of a network, 0 for the model's own."""
+    widths = (D, hidden or chosen.hidden, C) if chosen.hidden else (D, C)
+    drawn: dict[str, Any] = side("scratch", chosen.init)(rng, *widths)
+    return drawn
+
+
 def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[..., Any]:
     """Scratch's objective, f(params, X, y, reg, penalty) -> (value, grads), in its fast form where it has one.
 
     The gradients are then the form's own arrays, which the next call overwrites.
     """
+    if chosen.hidden:
+        return side("scratch", "fused_two_layer.Network")(dtype)  # type: ignore[no-any-return] # looked up by name
     if chosen.fused:
         return side("scratch", "fused.Linear")(chosen.fused, D, C, dtype, tiled=tiled_pays())  # type: ignore[no-any-return] # looked up by name
     return side("scratch", chosen.objective)  # type: ignore[no-any-return] # looked up by name
@@ -129,8 +160,16 @@ def ref_objective(chosen: Model, shift: float = 0.0) -> Callable[..., Any]:
     if not (shift and chosen.kinked):
         return side("ref", chosen.objective)  # type: ignore[no-any-return] # looked up by name
     loss, scores, penalty_of = side("ref", chosen.loss), side("ref", chosen.scores), penalties("ref")
+    affine = side("ref", "layers.affine")
 
     def moved(params: Mapping[str, Any], X: Any, y: Any, reg: float, penalty: str) -> Any:
         return loss(scores(params, X), y, margin=1 + shift) + penalty_of[penalty](params["W"], reg)
 
-    return moved
+    def moved_network(params: Mapping[str, Any], X: Any, y: Any, reg: float, penalty: str) -> Any:
+        layers = len(params) // 2
+        for k in range(1, layers + 1):
+            X = affine(X, params[f"W{k}"], params[f"b{k}"])
+            X = X * X.gt(shift) if k < layers else X
+        return loss(X, y) + sum(penalty_of[penalty](params[f"W{k}"], reg) for k in range(1, layers + 1))
+
+    return moved_network if chosen.hidden else moved

@@ -24,7 +24,7 @@ PART = 4096  # examples that a control run handles at once
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of one training. batch_size 0 is the full set; controls counts control runs."""
+    """The settings of one training. batch_size 0 is the full set, hidden 0 the model's own; controls counts runs."""
 
     model: str
     rule: str
@@ -38,6 +38,7 @@ class Plan:
     seed: int = 0
     device: str = "cpu"
     controls: int = 2
+    hidden: int = 0
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def test_templates_show_each_class_in_its_own_range() -> None:
     """Class 0 has weight 0 but for one pixel's red at 2: grey, and that pixel 255 in red."""
     data, W = images(), np.zeros((108, 3))
     W[0, 0] = 2.0
-    sheet = board_images.templates(W, data)
+    sheet = board_images.templates({"W": W}, data)
     left, top = board_images.GAP, board_images.GAP
     assert sheet[top, left].tolist() == [255, 128, 128]
     assert sheet[top + board_images.TILE - 1, left + board_images.TILE - 1].tolist() == [128, 128, 128]

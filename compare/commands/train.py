@@ -26,7 +26,7 @@ INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="softmax or svm.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="softmax, svm or two-layer.")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[
         str | None, typer.Option(metavar="N|full", help="Images a step; full takes all of them.")
@@ -36,6 +36,7 @@ def train(
     ] = None,
     reg: Annotated[float | None, typer.Option(help="Strength of the penalty on the weights.")] = None,
     penalty: Annotated[str | None, typer.Option(help="l2, l1 or elastic_net.")] = None,
+    hidden: Annotated[int | None, typer.Option(help="Hidden units of a network.  [default: the model's]")] = None,
     rule: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, inverse or cosine.")] = None,
     dtype: options.Dtype = options.Dtype.float32,
@@ -76,8 +77,11 @@ def train(
         dtype=dtype.value,
         seed=seed,
         device=device,
+        hidden=chosen.hidden if hidden is None else hidden,
     )
     _check(plan)
+    if hidden is not None and (hidden < 1 or not chosen.hidden):
+        raise Refusal(f"--hidden {hidden}: at least 1, and only for a network; {model} has {chosen.hidden or 'none'}")
     device_named(device)
     if log:
         _writable(runs)
