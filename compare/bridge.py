@@ -24,7 +24,7 @@ def to_tensor(array: Array, device: str | torch.device = "cpu", dtype: torch.dty
 
 def to_array(tensor: torch.Tensor) -> Array:
     """Tensor as array, sharing memory where it lies on the CPU; cut off from autograd."""
-    return tensor.detach().cpu().numpy()
+    return tensor.numpy(force=True)
 
 
 def device_named(name: str) -> torch.device:

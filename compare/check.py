@@ -17,6 +17,7 @@ from compare.invariants import invariants
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
 from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
+from compare.second import second_order
 from compare.visibility import Sight, overlooked, sights
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def sworn(pair: Pair, case: Case, rng: np.random.Generator) -> Iterator[Finding]
     """The invariants of a pair; an implementation that cannot be asked is left to the cases, which say so."""
     try:
         with np.errstate(all="ignore"):
-            yield from list(invariants(pair, case, rng))
+            yield from [*invariants(pair, case, rng), *second_order(pair, case, rng)]
     except Exception:
         return
 

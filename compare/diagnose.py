@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -179,9 +179,9 @@ def _places(quantity: str, residual: Array, t: Array, mine: Array) -> Iterator[C
     names = {"dscores": ("example", "class"), "dW": ("row (feature)", "column (class)"), "db": ("class", "class")}
     row_name, column_name = names.get(quantity, ("row", "column"))
 
-    def place(name: str, where: object) -> Cause:
-        inside = float(square[where].sum())  # type: ignore[index] # an index expression of this array
-        t_in, mine_in = t[where], mine[where]  # type: ignore[index] # likewise
+    def place(name: str, where: Any) -> Cause:
+        inside = float(square[where].sum())
+        t_in, mine_in = t[where], mine[where]
         scale = float(np.vdot(t_in, mine_in) / np.vdot(t_in, t_in)) if np.any(t_in) else float("nan")
         _, word = recognise(scale, 1, 1)
         fits = np.isfinite(scale) and float(np.linalg.norm(mine_in - scale * t_in)) <= 1e-3 * np.sqrt(inside)

@@ -57,8 +57,18 @@ def _scratch_loss(at: str, case: Case) -> Outcome:
     return _outcome(value, grads, case)
 
 
+def ref_scalar(pair: Pair, case: Case, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The ref's value of a loss or an objective with its graph, for those who differentiate it more than once."""
+    return VALUE[pair.kind](pair.at, case, tensors)
+
+
+def _loss_value(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    value: torch.Tensor = side("ref", at)(*tensors.values(), **case.options)
+    return value
+
+
 def _ref_loss(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
-    value = side("ref", at)(*tensors.values(), **case.options)
+    value = _loss_value(at, case, tensors)
     return value, torch.autograd.grad(value, [tensors[n] for n in case.wrt])
 
 
@@ -69,11 +79,16 @@ def _scratch_objective(at: str, case: Case) -> Outcome:
     return _outcome(value, grads, case)
 
 
-def _ref_objective(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+def _objective_value(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     params = {n: tensors[n] for n in case.wrt}
     rest = [x for n, x in tensors.items() if n not in params]
-    value = side("ref", at)(params, *rest, **case.options)
-    return value, torch.autograd.grad(value, list(params.values()))
+    value: torch.Tensor = side("ref", at)(params, *rest, **case.options)
+    return value
+
+
+def _ref_objective(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    value = _objective_value(at, case, tensors)
+    return value, torch.autograd.grad(value, [tensors[n] for n in case.wrt])
 
 
 def _layer_inputs(case: Case) -> list[Array]:
@@ -182,6 +197,7 @@ SCRATCH = {
     "rule": _scratch_rule,
     "schedule": _scratch_schedule,
 }
+VALUE = {"loss": _loss_value, "objective": _objective_value}
 REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor, Any]]] = {
     "loss": _ref_loss,
     "objective": _ref_objective,
