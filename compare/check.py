@@ -12,7 +12,7 @@ import numpy as np
 from compare import kinks, witness
 from compare.cases import Batch
 from compare.diagnose import diagnose
-from compare.differ import difference, form_fault, judge, scales_like_rounding, worst_case
+from compare.differ import BOUND, difference, form_fault, judge, scales_like_rounding, worst_case
 from compare.invariants import invariants
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
@@ -110,7 +110,8 @@ def check(
         if not fault and not _same(np.asarray(mine), np.asarray(repeat)):
             fault = "two identical calls gave two answers"
         if fault or mine is None:
-            yield replace(row, verdict=Verdict.DIFFER, message=fault)
+            causes = _turned(mine, truth, BOUND * measured.noise[quantity].tensor)
+            yield replace(row, verdict=Verdict.DIFFER, message=fault, causes=causes)
             continue
         found = conclude(row, pair, case, measured, mine, numerical)
         unseen = [str(s) for s in visible if s.quantity == quantity and not s.visible]
@@ -227,6 +228,13 @@ def _explained(found: Difference) -> str:
     where = f"entry {list(found.entry)}: " if found.entry else ""
     off = abs(found.scratch - found.ref)
     return f"{where}scratch {found.scratch:.9g}, ref {found.ref:.9g}, off by {off:.3g}, allowed {found.allowed:.3g}"
+
+
+def _turned(mine: Array | None, truth: Array, allowed: float) -> tuple[Cause, ...]:
+    """The one cause of a wrong shape that the numbers can confirm."""
+    if mine is None or np.shape(mine) == truth.shape or np.shape(mine)[::-1] != truth.shape:
+        return ()
+    return (Cause("transposed", 0.0),) if np.linalg.norm(np.asarray(mine).T - truth) <= allowed else ()
 
 
 def _same(a: Array, b: Array) -> bool:

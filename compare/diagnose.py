@@ -29,9 +29,6 @@ def diagnose(
     the question that was put right before this one, for answers that are still its.
     """
     t = truth.quantities()[quantity]
-    if mine.shape != t.shape:
-        turned = mine.T.shape == t.shape and np.linalg.norm(mine.T - t) <= 10 * noise + 1e-6 * np.linalg.norm(t)
-        return (Cause("transposed", 0.0),) if turned else ()
     mine = np.asarray(mine, np.float64)
     off = float(np.linalg.norm(mine - t))
     if not np.isfinite(off) or off == 0:
@@ -70,7 +67,7 @@ def diagnose(
 def _all(
     quantity: str, mine: Array, case: Case, truth: Outcome, loss: str, ask: Ask, decoy: Case | None
 ) -> Iterator[Suspicion]:
-    s = suspicions.scored(case, truth)
+    s = suspicions.scored(case, truth, ask)
     if s is not None and loss:
         yield from suspicions.through_scores(loss, s)
         if loss == "hinge":

@@ -35,9 +35,10 @@ class Scored:
     case: Case
     S: Array
     truth: Mapping[str, Array]
+    penalty: Mapping[str, Array]  # what the regulariser adds to each quantity; empty without one
 
     def reach(self, change: Array, value: Array | float | None = None) -> dict[str, Array]:
-        """The quantities after G has changed by so much, and the loss's value, if that is told, to value's data term."""
+        """The quantities after G has changed by so much, and the value by so much, if told."""
         t = self.truth
         told = {} if value is None else {"value": t["value"] + np.asarray(value)}
         if "dscores" in t:
@@ -45,13 +46,15 @@ class Scored:
         return {"dW": t["dW"] + self.case.inputs["X"].T @ change, "db": t["db"] + change.sum(axis=0), **told}
 
 
-def scored(case: Case, truth: Outcome) -> Scored | None:
+def scored(case: Case, truth: Outcome, ask: Ask) -> Scored | None:
     """The scores of a loss or of a linear objective; None where there are none."""
-    x = case.inputs
-    if "y" not in x:
+    x, t = case.inputs, truth.quantities()
+    if "y" not in x or not ("scores" in x or "W" in x):
         return None
     S = x["scores"] if "scores" in x else x["X"] @ x["W"] + x["b"]
-    return Scored(case, np.asarray(S, np.float64), truth.quantities())
+    bare = replace(case, options={**case.options, "reg": 0.0})
+    penalty = {q: t[q] - d for q, d in ask(bare).quantities().items()} if case.options.get("reg") else {}
+    return Scored(case, np.asarray(S, np.float64), t, penalty)
 
 
 def gradient(loss: str, S: Array, y: Array, margin: float = 1.0, inclusive: bool = False) -> Array:
@@ -119,15 +122,15 @@ def through_scores(loss: str, s: Scored) -> Iterator[Suspicion]:
     rows, G = np.arange(N), gradient(loss, S, y)
     onehot = np.eye(C)[y] / N
 
-    def if_G(cause: str, wrong: Array, value: Array | float | None = None) -> Suspicion:
+    def supposing(cause: str, wrong: Array, value: Array | float | None = None) -> Suspicion:
         return Suspicion(cause, s.reach(wrong - G, value))
 
     true = float(np.mean(S[rows, y]))
-    yield if_G("the true class's entry is zero", np.where(onehot > 0, 0.0, G))
+    yield supposing("the true class's entry is zero", np.where(onehot > 0, 0.0, G))
     if loss == "softmax":
-        yield if_G("−1 at the label missing", G + onehot, true)
-        yield if_G("+1 for −1 at the label", G + 2 * onehot, 2 * true)
-        yield if_G("−1 at the label before dividing by N is −1 after it", G + onehot - N * onehot)
+        yield supposing("−1 at the label missing", G + onehot, true)
+        yield supposing("+1 for −1 at the label", G + 2 * onehot, 2 * true)
+        yield supposing("−1 at the label before dividing by N is −1 after it", G + onehot - N * onehot)
         with np.errstate(all="ignore"):
             across = np.exp(S - S.max(axis=0)) / np.exp(S - S.max(axis=0)).sum(axis=0) / N - onehot
             unnormalised = np.exp(S - S.max(axis=1, keepdims=True)) / N - onehot
@@ -135,39 +138,41 @@ def through_scores(loss: str, s: Scored) -> Iterator[Suspicion]:
         shifted = float(np.mean(S[rows, y] - S.max(axis=1)))
         yield Suspicion("the true class's score missing from the value", s.reach(0 * G, shifted))
         yield Suspicion("the true class's score added, not subtracted", s.reach(0 * G, 2 * shifted))
-        yield if_G("softmax over the examples, not the classes", across)
-        yield if_G("probabilities not normalised", unnormalised)
-        yield if_G("sigmoid in place of softmax", sigmoid)
+        yield supposing("softmax over the examples, not the classes", across)
+        yield supposing("probabilities not normalised", unnormalised)
+        yield supposing("sigmoid in place of softmax", sigmoid)
         p = G + onehot
-        yield if_G("the derivative p (1 − p) of a sigmoid on top", G * (1 - N * p) * N * p)
+        yield supposing("the derivative p (1 − p) of a sigmoid on top", G * (1 - N * p) * N * p)
         return
     violation = np.maximum(S - S[rows, y][:, None] + 1, 0)
     violation[rows, y] = 0
     hit = (violation > 0) / N
     count = hit.sum(axis=1, keepdims=True) * N * onehot
-    yield if_G("≥ for > at the margin", gradient(loss, S, y, inclusive=True))
-    yield if_G("every class counted as a violation", 1 / N - C * onehot)
-    yield if_G("every class, the true one too, counted as a violation", 1 / N - (C + 1) * onehot)
-    yield if_G("true class gets −1, not minus the number of violations", hit - onehot)
-    yield if_G(
+    yield supposing("≥ for > at the margin", gradient(loss, S, y, inclusive=True))
+    yield supposing("every class counted as a violation", 1 / N - C * onehot)
+    yield supposing("every class, the true one too, counted as a violation", 1 / N - (C + 1) * onehot)
+    yield supposing("true class gets −1, not minus the number of violations", hit - onehot)
+    yield supposing(
         "true class gets −1, not minus the number of violations, where there are any", hit - onehot * (count > 0)
     )
-    yield if_G("true class gets plus the number of violations", hit + count)
-    yield if_G("true class counted among the violations", G + onehot, 1.0)
-    yield if_G("true class counted among the violations, and subtracted", G - onehot, 1.0)
-    yield if_G("true class counted among the violations, in the value alone", G, 1.0)
-    yield if_G("≥ for > at the margin, the true class included", gradient(loss, S, y, inclusive=True) - onehot)
+    yield supposing("true class gets plus the number of violations", hit + count)
+    yield supposing("true class counted among the violations", G + onehot, 1.0)
+    yield supposing("true class counted among the violations, and subtracted", G - onehot, 1.0)
+    yield supposing("true class counted among the violations, in the value alone", G, 1.0)
+    yield supposing("≥ for > at the margin, the true class included", gradient(loss, S, y, inclusive=True) - onehot)
     squared = 2 * violation / N
     value = float(np.sum(violation**2 - violation)) / N
-    yield if_G("squared hinge", squared - squared.sum(axis=1, keepdims=True) * N * onehot, value)
+    yield supposing("squared hinge", squared - squared.sum(axis=1, keepdims=True) * N * onehot, value)
     linear = violation / N
-    yield if_G(
+    yield supposing(
         "violations themselves, not whether they are positive", linear - linear.sum(axis=1, keepdims=True) * N * onehot
     )
     worst = np.zeros_like(G)
     worst[rows, violation.argmax(axis=1)] = (violation.max(axis=1) > 0) / N
     value = float(np.sum(violation.max(axis=1) - violation.sum(axis=1))) / N
-    yield if_G("only the worst violation of each example", worst - worst.sum(axis=1, keepdims=True) * N * onehot, value)
+    yield supposing(
+        "only the worst violation of each example", worst - worst.sum(axis=1, keepdims=True) * N * onehot, value
+    )
 
 
 def examples(loss: str, s: Scored, quantity: str, mine: Array) -> Iterator[Suspicion]:
@@ -179,7 +184,8 @@ def examples(loss: str, s: Scored, quantity: str, mine: Array) -> Iterator[Suspi
         return
     X = {"dscores": None, "dW": s.case.inputs.get("X"), "db": np.ones((N, 1))}[quantity]
     residual = np.asarray(mine, np.float64) - s.truth[quantity]
-    rescaled = (N - 1) / N * np.asarray(mine, np.float64) - s.truth[quantity]
+    penalty = s.penalty.get(quantity, np.zeros_like(residual))  # a mean over fewer does not touch it
+    rescaled = (N - 1) / N * (np.asarray(mine, np.float64) - penalty) - (s.truth[quantity] - penalty)
 
     def overlap(r: Array) -> tuple[Array, Array]:
         """Of each example: what of r lies along its features (N, C), and their squared length (N, 1)."""
@@ -200,7 +206,8 @@ def examples(loss: str, s: Scored, quantity: str, mine: Array) -> Iterator[Suspi
         i = best(r, delta)
         change = np.zeros_like(G)
         change[i] = delta[i]
-        predicted = {q: scale * p for q, p in s.reach(change).items()}
+        kept = {q: s.penalty.get(q, 0.0) for q in s.truth}
+        predicted = {q: scale * (p - kept[q]) + kept[q] for q, p in s.reach(change).items()}
         yield Suspicion(cause.format(i=i), predicted)
     found = []
     for c in range(C):
