@@ -81,9 +81,9 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
         for quantity, mine in ((f"d={name}", node.value), (f"d{name}", node.grad)):
             if mine is None or quantity not in truth:
                 continue
-            with np.errstate(invalid="ignore"):  # both infinite, as √ at 0 is: their difference is no number
-                errors = [np.nan_to_num(a[quantity] - truth[quantity], posinf=0, neginf=0) for a in answers]
-            noise = noise_of(errors, np.nan_to_num(truth[quantity], posinf=0, neginf=0), np.dtype(np.float64))
+            judged = np.isfinite(truth[quantity])  # infinite slopes, as √ has at 0, are compared as such
+            errors = [np.where(judged, a[quantity], 0) - np.where(judged, truth[quantity], 0) for a in answers]
+            noise = noise_of(errors, np.where(judged, truth[quantity], 0), np.dtype(np.float64))
             noises.append(noise)
             found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
         units = max(d.noise_units for d in found)

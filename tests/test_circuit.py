@@ -130,6 +130,15 @@ def test_three_witnesses_agree_on_random_array_expressions(text, shapes, seed):
     assert found.verdict is Verdict.AGREE, (text, worst, found.doubts)
 
 
+def test_the_measure_of_rounding_knows_that_a_selection_does_not_round():
+    """A replay whose amax were moved would find no entry equal to it, and its gradient would be 0 / 0."""
+    found = read("c / (1 + exp(amax(c + Z, axis=1, keepdims=True)))", "c=-1.93", "Z=[[0.3,-1.2,1.7],[0.5,0.1,-0.9]]")
+    noise = found.wires["c"].noise[1]
+    assert 1e-18 < noise.tensor < 1e-14
+    assert found.wires["amax1"].noise[1].entry.min() > 1e-18
+    assert found.verdict is Verdict.AGREE
+
+
 WRONG = {
     "tanh": lambda a: (np.tanh(a), lambda g: g * (1 - np.tanh(a))),
     "sigmoid": lambda a: (1 / (1 + np.exp(-a)), lambda g: g / (1 + np.exp(-a))),
