@@ -157,15 +157,24 @@ def noise_of(errors: Sequence[Array], truth: Array, dtype: np.dtype[Any]) -> Noi
     tensor is the largest ‖error‖. entry is twice the root mean square over the replays of either half, whichever is
     larger; the factor puts the worst of 30,000 entries where a bad draw puts a tensor. Added in quadrature is what
     the entry's row and column have on average, so that a few lucky replays leave no entry with an unfair scale.
-    Neither falls below u times the answer itself, nor an entry below the smallest normal number.
+    Neither falls below u times the answer itself, nor an entry below the smallest normal number. Of a single number
+    the tensor is its entry: the largest of eight draws of one number is too often a lucky one.
     """
     info = np.finfo(dtype)
     u, tiny = float(info.eps) / 2, float(info.tiny)
     tensor = max(float(np.linalg.norm(e)) for e in errors)
-    halves = [np.mean(np.square(errors[k::2]), axis=0) for k in (0, 1)]
-    entry = 2 * np.sqrt(np.maximum(*(half + _rank_one(half) for half in halves))) + u * np.abs(truth) + tiny
-    floor = u * float(np.linalg.norm(truth)) + tiny * np.sqrt(truth.size)
+    rms = [_root_mean_square(np.stack(errors[k::2])) for k in (0, 1)]
+    smooth = [np.hypot(r, np.sqrt(_rank_one(np.square(r)))) for r in rms]
+    entry = 2 * np.maximum(*smooth) + u * np.abs(truth) + tiny
+    floor = float(entry.sum()) if truth.size == 1 else u * float(np.linalg.norm(truth)) + tiny * np.sqrt(truth.size)
     return Noise(max(tensor, floor), entry)
+
+
+def _root_mean_square(errors: Array) -> Array:
+    """Over the first axis; scaled first, for the square of 1e-200 (a saturated softmax has such entries) is 0."""
+    largest = np.abs(errors).max(axis=0)
+    shares = np.divide(errors, largest, out=np.zeros_like(errors), where=largest > 0)
+    return np.asarray(largest * np.sqrt(np.mean(np.square(shares), axis=0)))
 
 
 def _rank_one(square: Array) -> Array:
