@@ -124,7 +124,7 @@ def objectives(rng: np.random.Generator, batch: Batch | None = None) -> Iterator
     yield case("bias decayed", X, y, W, b, reg=0.05, decay_bias=True)
     yield case("no penalty", X, y, W, b)
     yield case("large scores", 1e2 * X, y, 1e2 * W, 1e4 * b, reg=0.05)
-    yield case("tiny gradients", 1e-3 * X, y, W, b, reg=1e-4)
+    yield case("tiny gradients", 1e-2 * X, y, W, b, reg=1e-3)
     yield case("one example", X[:1], y[:1], W, b, reg=0.05)
     yield case("two classes", X, y % 2, W[:, :2], b[:2], reg=0.05)
     yield _tied_objective(rng)
