@@ -36,8 +36,10 @@ def derivative(phi: Callable[[float], float], scale: float) -> tuple[float, floa
         fine, bend_fine, rounding = around(h / 2)
         better = (4 * fine - coarse) / 3
         kink = abs(bend_fine - bend / 4) * 2 / h
-        doubt = abs(better - fine) + kink + 8 * rounding / h + EPS * scale / h * abs(better)
-        if doubt < error:
+        guess, blur = abs(better - fine) + kink, 8 * rounding / h + EPS * scale / h * abs(better)
+        doubt = guess + blur
+        # a finer step crosses fewer kinks: if it sees more of them than rounding explains, the coarser was lucky
+        if doubt < error or guess > 4 * (error + blur):
             best, error = better, doubt
         elif doubt > 8 * error or error == 0:
             break
