@@ -94,6 +94,13 @@ class Run:
         self._file.close()
 
 
+def log_text(folder: Path, tag: str, markdown: str) -> None:
+    """A run of its own that holds one text."""
+    run = Run(folder)
+    run.add(0, make.text(tag, markdown))
+    run.close()
+
+
 class Board:
     """The three runs of one training, and the seconds that writing them took."""
 
@@ -127,6 +134,11 @@ class Board:
         if (at + 1) % self.every_histogram == 0:
             self._before = {n: {p: a.copy() for p, a in one.params.items()} for n, one in sides.items()}
         self.seconds += time.perf_counter() - begin
+
+    def curves(self, step: int, values: Mapping[str, Mapping[str, float]]) -> None:
+        """Log points of further curves by run: {"scratch": {tag: value}, …}."""
+        for name, points in values.items():
+            self.runs[name].scalars(step, points)
 
     def epoch(self, epoch: Epoch) -> None:
         """Log accuracies of both sides."""

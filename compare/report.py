@@ -148,6 +148,16 @@ def verdict_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
+def verdict_markdown(findings: Sequence[Finding]) -> str:
+    """The findings as a table in Markdown, for TensorBoard's text."""
+    lines = ["| pair | case | dtype | quantity | noise units | verdict | |", "|---|---|---|---|---|---|---|"]
+    for f in findings:
+        told = f.message.replace("|", "\\|") if f.verdict is not Verdict.AGREE else ""
+        row = (f.pair, f.case, f.dtype, f.quantity, _units(f), f.verdict.value, told)
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
 def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = False) -> None:
     """The table, every row that is not plain agreement in words, and the last line that sums it up."""
     out.print(verdict_table(findings))

@@ -1,5 +1,6 @@
 """gradtwin verify: the main job. Every pair, every case, both dtypes, three witnesses; one table."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ def verify(
     dtype: Annotated[options.Dtype | None, typer.Option(help="One precision only.  [default: both]")] = None,
     device: options.Device = "cpu",
     strict: Annotated[bool, typer.Option("--strict", help="Imprecise counts as a failure too.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Also log the verdict table, as text, for TensorBoard.")] = False,
+    runs: options.RunsDir = Path("runs"),
     json_to: options.Json = None,
     quiet: options.Quiet = False,
 ) -> int:
@@ -50,4 +53,10 @@ def verify(
     report.print_verdicts(out, findings, strict)
     body = {"findings": findings, "summary": report.summary(findings), "sanity": figures}
     report.write_json(json_to, "verify", seed, source.name, body)
-    return max(report.exit_status(findings, strict), 0 if all(f.holds for f in figures) else 1)
+    if log:
+        from compare import board
+
+        folder = board.new_folder(runs, "verify", "-".join(pairs or ["all"]))
+        board.log_text(folder / "verdicts", "verdicts", report.verdict_markdown(findings))
+        out.print(f"logged to {folder}; gradtwin board opens it", soft_wrap=True)
+    return report.exit_status(findings, strict) if all(f.holds for f in figures) else 1
