@@ -50,8 +50,8 @@ def difference(
         )  # fmt: skip
     if not finite.any():
         return Difference(quantity, 0.0, 0.0, 0.0, None, None, None, None, kinks, "no finite entry to judge")
-    gap = scratch - truth if residual is None else residual
-    gap = np.where(finite, gap, 0.0)
+    with np.errstate(invalid="ignore"):  # the same infinity on both sides
+        gap = np.where(finite, scratch - truth if residual is None else residual, 0.0)
     units = np.abs(gap) / noise.entry
     worst = int(units.argmax())
     tensor_units, entry_units = float(np.linalg.norm(gap)) / noise.tensor, float(units.flat[worst])
