@@ -56,10 +56,10 @@ def _executed(at: str, source: str) -> ModuleType:
 def _rebuilt(wrong: ModuleType, name: str) -> ModuleType:
     """The linear objectives on top of the wrong module."""
     linear = _executed(LINEAR, inspect.getsource(import_module(LINEAR)))
-    replaced: Mapping[str, object] = {
+    replaced: Mapping[str, Mapping[str, object]] = {
         "losses": {"losses": wrong},
         "penalties": {"PENALTIES": {n: getattr(wrong, n, None) for n in ("l2", "l1", "elastic_net")}},
         "layers": {n: getattr(wrong, n, None) for n in ("affine_forward", "affine_backward")},
-    }[name]
-    linear.__dict__.update(replaced)
+    }
+    linear.__dict__.update(replaced[name])
     return linear

@@ -14,7 +14,6 @@ from compare.differ import difference, judge
 from compare.noise import noise_of, replays
 from compare.records import Case, Noise, Outcome, Refusal, Verdict
 from compare.sides import side
-from compare.witness import SLACK
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -94,8 +93,9 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
             Verdict.DIFFER if Verdict.DIFFER in verdicts else Verdict.AGREE, units, tuple(noises),
         )  # fmt: skip
     doubts: list[str] = []
+    lift = 2 * max(float(np.sum(np.abs(w.value))) for w in wires.values())  # no value can cancel it
     for name in inputs:
-        wires[name] = _numerical(circuit, inputs, flowing, wires[name], rng, doubts)
+        wires[name] = _numerical(circuit, inputs, flowing, wires[name], rng, lift, doubts)
     # at a kink the convention decides, and that is compared with torch's: the numerical gradient has no say there
     differs = (doubts and not kinks) or any(w.verdict is Verdict.DIFFER for w in wires.values())
     return Readings(circuit, wires, kinks, tuple(doubts), Verdict.DIFFER if differs else Verdict.AGREE)
@@ -182,13 +182,19 @@ def _numerical(
     upstream: Array,
     wire: Wire,
     rng: np.random.Generator,
+    lift: float,
     doubts: list[str],
 ) -> Wire:
-    """The wire of an input with its numerical gradient; where that contradicts scratch, a line goes to doubts."""
+    """The wire of an input with its numerical gradient; where that contradicts scratch, a line goes to doubts.
+
+    lift is added to the function: a sum that cancels to little rounds like its terms, and is to look like them.
+    """
 
     def f(moved: Array) -> float:
         try:
-            return float(np.sum(upstream * _scratch(circuit, {**inputs, wire.name: moved})[circuit.output].value))
+            return lift + float(
+                np.sum(upstream * _scratch(circuit, {**inputs, wire.name: moved})[circuit.output].value)
+            )
         except Refusal:  # a step left the domain: a smaller one will not
             return math.nan
 
@@ -203,7 +209,7 @@ def _numerical(
             return wire
         numerical, error = side("scratch", "numgrad.numerical_gradient")(f, x)
         scale = float(np.sqrt(np.mean(np.square(numerical)))) or 1.0
-        allowed = SLACK * error + 16 * np.finfo(np.float64).eps * (np.abs(numerical) + scale)
+        allowed = error + 16 * np.finfo(np.float64).eps * (np.abs(numerical) + scale)
         wrong = np.abs(grad - numerical) > allowed
     for at in np.argwhere(wrong)[:3]:
         i = tuple(int(k) for k in at)

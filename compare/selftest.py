@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from compare.pairs import TABLE
 from compare.plants import Plant
 from compare.records import Case, Cause, Finding, Outcome, Pair, Verdict
 from compare.sides import standing_in
-
-if TYPE_CHECKING:
-    from compare.records import Array
 
 CATALOGUE: tuple[Plant, ...] = (*SOFTMAX, *HINGE, *PENALTY, *LAYER, *LINEAR, *NUMGRAD)
 SCALES = (1e-2, 1.0, 1e2)

@@ -87,8 +87,8 @@ def _each(a: Any, change: Callable[[Array], Array]) -> Any:
 
 
 def _dtype(args: tuple[Any, ...]) -> np.dtype[Any]:
-    first = args[0]["W"] if isinstance(args[0], dict) else args[0]
-    return np.dtype(first.dtype)
+    first: Array = args[0]["W"] if isinstance(args[0], dict) else args[0]
+    return first.dtype
 
 
 def in_order(x: Array) -> Any:

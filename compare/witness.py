@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 FULL = 256  # up to this many coordinates are all differentiated; beyond, blocks in random directions
-SLACK = 2.0  # an entry may lie this many of its error estimates from the numerical gradient
 UNJUDGED = 0.05  # a larger share of coordinates that no step can judge is inconclusive
 
 
@@ -65,8 +64,8 @@ class Numerical:
     def _full(self, gradient: Array, error: Array, mine: Array, truth: Array, entry: tuple[int, ...]) -> Heard:
         value = float(gradient[entry])
         scale = float(np.sqrt(np.mean(np.square(gradient)))) or 1.0
-        # an error estimate is itself estimated, and the gradient that is judged rounds: never below that
-        allowed = SLACK * error + 16 * np.finfo(np.float64).eps * (np.abs(gradient) + scale)
+        # the gradient that is judged rounds as well: never below that
+        allowed = error + 16 * np.finfo(np.float64).eps * (np.abs(gradient) + scale)
         wrong = np.abs(mine - gradient) > allowed
         if wrong.any():
             worst = np.unravel_index(int(np.argmax(np.abs(mine - gradient) / allowed)), gradient.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,6 @@ SMOOTH: dict[str, Terms] = {
     "sin": (np.sin, np.cos),
 }
 SHARP = 1e-8  # of the size of the gradient: what a useful estimate of the error stays below where nothing bends sharply
-SLACK = 2.0  # as compare.witness has it
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -67,7 +67,7 @@ def _pointwise(scale: float, rng: np.random.Generator) -> Iterator[Finding]:
             cause = "differences are one-sided"
         elif off.max() > SHARP * size:
             cause = _called(gradient, truth)
-        elif np.any(off > SLACK * error + 16 * EPS * size):
+        elif np.any(off > error + 16 * EPS * size):
             cause = "the error estimate is too small"
         elif error.max() > SHARP * size:
             cause = "the step is too long: nothing bends here, and yet the error that is told is large"
@@ -116,7 +116,7 @@ def _directions(scale: float, rng: np.random.Generator) -> Iterator[Finding]:
     truth = 2 * x / scale**2
     slope, error = side("scratch", "numgrad.slope_along")(f, x, v)
     off = abs(slope - float(np.vdot(truth, v)))
-    cause = "slope along a direction is another's" if off > SLACK * error + SHARP * np.linalg.norm(truth) else ""
+    cause = "slope along a direction is another's" if off > error + SHARP * np.linalg.norm(truth) else ""
     yield _row("numgrad.slope_along", "x²", cause and f"off by {off:.3g}, told {error:.3g}", causes=_causes(cause))
     missed = []
     for at in range(x.size):
@@ -154,11 +154,9 @@ def _linear(scale: float, rng: np.random.Generator) -> Iterator[Finding]:
                 t = truth.grads[name]
                 off, size = np.abs(gradient - t), float(np.sqrt(np.mean(t**2)))
                 causes: tuple[Cause, ...] = ()
-                if np.any(off > SLACK * error + 16 * EPS * (np.abs(t) + size)) or error.max() > 1e-5 * size:
-                    noise = SLACK * float(np.linalg.norm(error)) + 1e-9 * size
-                    causes = diagnose(
-                        f"d{name}", gradient, case, truth, pair.loss, lambda c, p=pair: ask_ref(p, c), noise
-                    )  # type: ignore[misc] # a default binds the pair
+                if np.any(off > error + 16 * EPS * (np.abs(t) + size)) or error.max() > 1e-5 * size:
+                    noise = float(np.linalg.norm(error)) + 1e-9 * size
+                    causes = diagnose(f"d{name}", gradient, case, truth, pair.loss, partial(ask_ref, pair), noise)
                     causes = causes or _causes("the error that is told is large where nothing bends")
                 wrong = f"off by {off.max():.3g}, told {error.max():.3g}" if causes else ""
                 yield _row("numgrad_linear.linear_gradient", f"{pair.name}, {penalty}, d{name}", wrong, causes=causes)
@@ -170,7 +168,7 @@ def _linear_kink(scale: float) -> Iterator[Finding]:
     W, X = np.array([[0.0, -1.0]]) / scale, np.array([[1.0]]) * scale
     params = {"W": W, "b": np.zeros(2)}
     gradient, error = side("scratch", "numgrad_linear.linear_gradient")("hinge", params, X, np.array([0]))["W"]
-    low, high = (gradient - SLACK * error)[0, 1], (gradient + SLACK * error)[0, 1]
+    low, high = (gradient - error)[0, 1], (gradient + error)[0, 1]
     cause = "" if low <= 0 and high >= scale else "the error estimate misses kinks"
     told = f"[{low:.3g}, {high:.3g}] does not hold both slopes, 0 and {scale:g}"
     yield _row("numgrad_linear.linear_gradient", "at a kink", cause and told, causes=_causes(cause))

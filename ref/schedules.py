@@ -29,9 +29,7 @@ def constant(optimizer: Optimizer, steps: int, warmup: int = 0) -> LRScheduler:
     return _warmed(LambdaLR(optimizer, lambda t: 1.0), warmup)
 
 
-def step(
-    optimizer: Optimizer, steps: int, drops: int = 2, factor: float = 0.1, warmup: int = 0
-) -> LRScheduler:
+def step(optimizer: Optimizer, steps: int, drops: int = 2, factor: float = 0.1, warmup: int = 0) -> LRScheduler:
     """Fall by factor, drops times."""
     return _warmed(StepLR(optimizer, math.ceil(_left(steps, warmup) / (drops + 1)), factor), warmup)
 

@@ -28,9 +28,7 @@ def start(param: Array, weight_decay: float, *names: str) -> State:
     return state | {"_t": np.empty_like(work), "_g": np.empty_like(work) if weight_decay else None}
 
 
-def blocks(
-    param: Array, grad: Array, state: State, weight_decay: float, *names: str
-) -> Iterator[tuple[Array, ...]]:
+def blocks(param: Array, grad: Array, state: State, weight_decay: float, *names: str) -> Iterator[tuple[Array, ...]]:
     """Count the update, then yield views (θ, g, each named array, _t) of some leading rows at a time.
 
     g = grad + weight_decay θ. Without decay it is grad itself: the rule must not write to it.

@@ -8,19 +8,21 @@ import numpy as np
 from scratch.arrays import Array
 
 EPS = float(np.finfo(np.float64).eps)
+SLACK = 2.0  # an estimate of an error is itself estimated
 BLUR = 1e-3  # an error beyond this share of a typical entry judges nothing
 Scalar = Callable[[Array], float]
 
 
-def derivative(phi: Callable[[float], float], scale: float) -> tuple[float, float]:
-    """phi'(0) with its own error estimate, for a variable whose natural size is scale.
+def derivative(phi: Callable[[float], float], scale: float, largest: float = 0.0) -> tuple[float, float]:
+    """phi'(0) and a bound on its error, for a variable whose natural size is scale.
 
     D(h) = (phi(h) - phi(-h)) / 2h has the error c h² + …; (4 D(h/2) - D(h)) / 3 removes its leading term. The step
     starts at scale / 8 and shrinks eightfold while that helps: near a kink, or where scores are large, only
-    small steps see the slope. The error is what truncation and the rounding of phi and of its argument leave.
-    A kink inside the step shows in the second difference: a parabola's falls to a quarter with half the step, a
-    kink's to a half. What exceeds the quarter joins the error; exactly at a kink that is half of the gap between
-    the one-sided slopes, so that every value between them lies within the error.
+    small steps see the slope. The bound is twice what truncation and the rounding of phi and of its argument leave:
+    they are estimates. A kink inside the step shows in the second difference: a parabola's falls to a quarter with
+    half the step, a kink's to a half. What exceeds the quarter joins the bound, which one kink cannot break: exactly
+    at a kink it is half of the gap between the one-sided slopes, so that the values between them are those allowed.
+    largest is the largest number that phi adds its argument to: a step that drowns in its rounding is not taken.
     Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)" (1982), with two columns of his table.
     """
     center = float(phi(0.0))
@@ -30,8 +32,8 @@ def derivative(phi: Callable[[float], float], scale: float) -> tuple[float, floa
         rounding = EPS * (abs(above) + abs(below) + abs(center))
         return (above - below) / (2 * h), above - 2 * center + below, rounding
 
-    best, error, h = 0.0, np.inf, scale / 8
-    while h > EPS * scale:
+    best, error, bound, h = 0.0, np.inf, np.inf, scale / 8
+    while h > 64 * EPS * max(scale, largest):
         coarse, bend, _ = around(h)
         fine, bend_fine, rounding = around(h / 2)
         better = (4 * fine - coarse) / 3
@@ -40,11 +42,11 @@ def derivative(phi: Callable[[float], float], scale: float) -> tuple[float, floa
         doubt = guess + blur
         # a finer step crosses fewer kinks: if it sees more of them than rounding explains, the coarser was lucky
         if doubt < error or guess > 4 * (error + blur):
-            best, error = better, doubt
+            best, error, bound = better, doubt, SLACK * (doubt - kink) + kink
         elif doubt > 8 * error or error == 0:
             break
         h /= 8
-    return best, error
+    return best, bound
 
 
 def numerical_gradient(f: Scalar, x: Array) -> tuple[Array, Array]:
@@ -56,14 +58,14 @@ def numerical_gradient(f: Scalar, x: Array) -> tuple[Array, Array]:
     x = np.array(x, dtype=np.float64)
     flat = x.reshape(-1)
     gradient, error = np.zeros(flat.size), np.zeros(flat.size)
-    typical = _typical(flat)
+    typical, largest = _typical(flat), float(np.abs(flat).max(initial=0.0))
     for i, center in enumerate(flat):
 
         def phi(t: float, i: int = i, center: float = center) -> float:
             flat[i] = center + t
             return f(x)
 
-        gradient[i], error[i] = derivative(phi, max(abs(center), typical))
+        gradient[i], error[i] = derivative(phi, max(abs(center), typical), largest)
         flat[i] = center
     return gradient.reshape(x.shape), error.reshape(x.shape)
 
@@ -71,7 +73,7 @@ def numerical_gradient(f: Scalar, x: Array) -> tuple[Array, Array]:
 def slope_along(f: Scalar, x: Array, v: Array) -> tuple[float, float]:
     """The derivative of f at x in the direction v (shaped as x), and its error: two numbers for any size of x."""
     x = np.array(x, dtype=np.float64)
-    return derivative(lambda t: f(x + t * v), _typical(x))
+    return derivative(lambda t: f(x + t * v), _typical(x), float(np.abs(x).max(initial=0.0)))
 
 
 def gradient_along(g: Callable[[Array], Array], x: Array, v: Array) -> tuple[Array, Array]:
@@ -153,7 +155,7 @@ def search(f: Scalar, x: Array, gradient: Array, rng: np.random.Generator, most:
 
 
 def _parts(s: Suspect) -> bool:
-    return abs(s.claimed - s.slope) > 2 * s.error
+    return abs(s.claimed - s.slope) > s.error
 
 
 def _typical(x: Array) -> float:

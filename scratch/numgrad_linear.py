@@ -34,8 +34,8 @@ def linear_gradient(
     """Central differences of a linear objective by every entry of W (D, C) and b (C,), each with its error.
 
     loss is "softmax" or "hinge"; X (N, D), y (N,) and the options as for scratch.linear's objectives; float64.
-    The bias is a feature that is always 1. The error bounds truncation and rounding; where a step crosses a kink
-    it also holds the distance to either one-sided slope. Raises KeyError for an unknown loss or penalty.
+    The bias is a feature that is always 1. The error bounds truncation and rounding; exactly at a kink it reaches
+    both one-sided slopes. Raises KeyError for an unknown loss or penalty.
     """
     W, b = (np.asarray(params[name], np.float64) for name in ("W", "b"))
     features = np.vstack([np.asarray(X, np.float64).T, np.ones(len(y))])  # (D + 1, N)
@@ -78,7 +78,7 @@ def _softmax(features: Array, h: Array, scores: Array, y: Array) -> tuple[Array,
                 slope[d : d + BLOCK, c] += np.log(above / np.multiply.reduce(work, axis=1))
     moved = h[:, None] > 0
     slope = np.divide(slope, 2 * h[:, None], out=np.zeros_like(slope), where=moved) - features @ np.eye(C)[y]
-    rounding = np.divide(8 * EPS * np.sqrt(N), h[:, None], out=np.zeros_like(error), where=moved)
+    rounding = np.divide(16 * EPS * np.sqrt(N), h[:, None], out=np.zeros_like(error), where=moved)
     truncation = (h**2 / (36 * np.sqrt(3)) * (np.abs(features) ** 3).sum(axis=1))[:, None]
     return slope / N, (rounding + truncation + EPS * np.abs(features).sum(axis=1)[:, None]) / N
 
@@ -86,9 +86,9 @@ def _softmax(features: Array, h: Array, scores: Array, y: Array) -> tuple[Array,
 def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = True) -> tuple[Array, Array]:
     """Moving score c by t moves the margin of c by t, and all margins of the examples whose class is c by -t.
 
-    The loss is piecewise linear: without a crossing the difference is exact up to rounding. A crossed kink adds
-    the slope of its term to the error, since the true slope lies within that; then a step a thousand times
-    smaller is tried once.
+    The loss is piecewise linear: without a crossing the difference is exact up to rounding. A kink at a distance m
+    within the step t moves it by |t| - |m|, which joins the error: at m = 0 that is half of what the term may do, and
+    every value between the one-sided slopes lies within. Then a step a thousand times smaller is tried once.
     """
     N, C = scores.shape
     rows = np.arange(N)
@@ -106,12 +106,11 @@ def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = Tru
             t = h[d : d + BLOCK, None] * x
             change = np.maximum(m + t, 0) - np.maximum(m - t, 0)
             slope[d : d + BLOCK, c] = change.sum(axis=1)
-            crossed = np.abs(t[:, close]) >= np.abs(m[close])
-            error[d : d + BLOCK, c] = (crossed * np.abs(x[:, close])).sum(axis=1)
+            error[d : d + BLOCK, c] = np.maximum(np.abs(t[:, close]) - np.abs(m[close]), 0).sum(axis=1)
     crossings = error.any(axis=1)
     width = np.where(h > 0, 2 * h, 1.0)[:, None]
     slope = slope / width / N
-    error = (error + 8 * EPS * np.sqrt((margins**2).sum()) / width * (h[:, None] > 0)) / N
+    error = (error + 16 * EPS * np.sqrt((margins**2).sum()) * (h[:, None] > 0)) / width / N
     if again and crossings.any():
         finer, doubt = _hinge(features[crossings], h[crossings] / 1000, scores, y, again=False)
         better = doubt < error[crossings]

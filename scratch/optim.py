@@ -227,9 +227,7 @@ class Adam:
         """Make one step, in place."""
         self._update(param, grad, state, lr, coupled=self.weight_decay, shrink=1.0)
 
-    def _update(
-        self, param: Array, grad: Array, state: State, lr: float, *, coupled: float, shrink: float
-    ) -> None:
+    def _update(self, param: Array, grad: Array, state: State, lr: float, *, coupled: float, shrink: float) -> None:
         step = state["step"] + 1
         root = math.sqrt(1 - self.beta2**step)
         rate = lr * root / (1 - self.beta1**step)

@@ -67,9 +67,7 @@ def test_schedule_is_the_torch_scheduler(name, options, warmup):
 def test_schedule_is_what_torch_users_write(name, options, build):
     ours = [scratch.schedules.SCHEDULES[name](step, 0.3, 100, **options) for step in range(101)]
     # 0.98^100 is rounded and its root taken again: 100 times the rounding of γ, added to the recursion's own
-    assert np.all(
-        np.abs(np.subtract(ours, rates(build(optimizer(0.3)), 100))) <= allowed(0.3, 100) + 2e-16 * 30
-    )
+    assert np.all(np.abs(np.subtract(ours, rates(build(optimizer(0.3)), 100))) <= allowed(0.3, 100) + 2e-16 * 30)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +97,7 @@ def test_schedule_is_what_torch_users_write(name, options, build):
     ],
 )
 def test_rates_by_hand(name, options, step, expected):
-    assert scratch.schedules.SCHEDULES[name](step, 1.0, 100, **options) == pytest.approx(
-        expected, rel=1e-14, abs=1e-16
-    )
+    assert scratch.schedules.SCHEDULES[name](step, 1.0, 100, **options) == pytest.approx(expected, rel=1e-14, abs=1e-16)
 
 
 def test_a_decay_one_step_late_is_seen():

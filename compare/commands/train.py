@@ -97,7 +97,7 @@ def _run(
     """Load, train, log, report; return the exit status."""
     from dataclasses import replace
 
-    from compare import lockstep, outcome, report
+    from compare import flow, lockstep, outcome, report
     from compare.data import load
 
     images = load(source, root, plan.seed)
@@ -107,6 +107,7 @@ def _run(
     steps = lockstep.steps_of(plan, images)
     out.print(outcome.settings_line(plan, lockstep.batch_of(plan, images), steps), soft_wrap=True)
     board, tally, ended = None, outcome.Tally(), False
+    watch = flow.Watch(plan, images, steps)
     try:
         with _interruptible() as interrupted, _progress(out, steps) as advance:
             for record in lockstep.train(plan, images):
@@ -115,8 +116,10 @@ def _run(
                         board = _board(runs, plan, steps)
                     tally.add(record)
                     advance(record.epoch, record.scratch.loss)
+                    curves = watch.step(record)
                     if board is not None:
                         board.step(record)
+                        board.curves(record.step, curves)
                 elif board is not None:
                     board.epoch(record)
                 if interrupted():
@@ -135,12 +138,13 @@ def _run(
         if board is not None:
             board.close()
     folder = str(board.folder) if board is not None else None
-    body = outcome.as_json(plan, result, folder)
+    signs = watch.signs()
+    body = outcome.as_json(plan, result, folder) | {"warnings": flow.as_json(signs)}
     if board is not None:
         report.write_json(str(board.folder / "result.json"), "train", plan.seed, images.name, body)
     report.write_json(json_to, "train", plan.seed, images.name, body)
     out.print(outcome.table(result))
-    for line in outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
+    for line in flow.remarks(signs) + outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
         out.print(line, soft_wrap=True, markup=False)
     return INTERRUPTED if not ended else int(result.flagged is not None)
 
