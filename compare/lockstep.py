@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compare import models
+from compare.augment import augment
 from compare.bridge import device_named, to_array, to_tensor
 from compare.data import Dataset, Images, rows
 from compare.parties import Control, Plan, Ref, Scratch, Side, distance_of
@@ -119,7 +120,7 @@ def train(plan: Plan, data: Dataset) -> Iterator[Step | Epoch]:
     rng = np.random.default_rng(plan.seed)
     chosen, batch, steps = models.model(plan.model), batch_of(plan, data), steps_of(plan, data)
     device, N = device_named(plan.device), len(data.train.labels)
-    start = models.start(chosen, rng, data.mean.size, len(data.classes), plan.hidden)
+    start = models.start(chosen, rng, data.mean.size, len(data.classes), plan.hidden, plan.init)
     start = {name: np.ascontiguousarray(p, plan.dtype) for name, p in start.items()}
     scratch, ref = Scratch(plan, start, steps, (data.mean.size, len(data.classes))), Ref(plan, start, steps, device)
     controls = [Control(plan, start, steps, device, k) for k in range(plan.controls)]
@@ -133,10 +134,10 @@ def train(plan: Plan, data: Dataset) -> Iterator[Step | Epoch]:
         for first in range(0, N - batch + 1, batch):
             step += 1
             chunk = order[first : first + batch]
-            if batch < N or step == 1:
+            if batch < N or step == 1 or plan.augment != "none":
                 if batch == N:
                     chunk = np.arange(N)
-                _fetch(images, chunk, data.mean, pixels, X)
+                _fetch(images, chunk, plan.augment, rng, data.mean, pixels, X)
                 y = data.train.labels[chunk]
                 Xt, yt = to_tensor(X, device), to_tensor(y, device)
             a, b = scratch.step(X, y), ref.step(Xt, yt)
@@ -176,12 +177,15 @@ def accuracy(plan: Plan, data: Dataset, part: Images, after: Step) -> dict[str, 
     return {name: float((s.argmax(axis=1) == part.labels).mean()) for name, s in found.items()}
 
 
-def _fetch(images: Array, chunk: Array, mean: Array, pixels: Array, X: Array) -> None:
-    """X = the chunk's rows, less the mean, scaled. mode="clip" is NumPy's fast way to take into an array."""
+def _fetch(
+    images: Array, chunk: Array, kind: str, rng: np.random.Generator, mean: Array, pixels: Array, X: Array
+) -> None:
+    """X = the chunk's rows, augmented, less the mean, scaled. mode="clip" is NumPy's fast way to take into an array."""
     for first in range(0, len(chunk), PART):
         some = slice(first, first + PART)
-        np.take(images, chunk[some], axis=0, out=pixels[: len(chunk[some])], mode="clip")
-        rows(pixels[: len(chunk[some])], mean, out=X[some])
+        part = np.take(images, chunk[some], axis=0, out=pixels[: len(chunk[some])], mode="clip")
+        augment(kind, rng, part)
+        rows(part, mean, out=X[some])
     X *= X.dtype.type(models.SCALE)
 
 

@@ -30,7 +30,7 @@ class Model:
     fused is the name of scratch's fast form (scratch.fused.Linear knows the loss by it; networks have one of their
     own); without it scratch trains with objective. features names, for each parameter with an axis over the
     features of X, that axis: there the sum may be taken in any order. kinked says that the loss has a margin with
-    kinks, or that there are ReLUs. hidden counts the hidden units of a network.
+    kinks, or that there are ReLUs. hidden counts the units of each hidden layer of a network.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Model:
     fused: str = ""
     features: Mapping[str, int] = field(default_factory=dict)
     kinked: bool = False
-    hidden: int = 0
+    hidden: tuple[int, ...] = ()
     convention: str = ""
     lr: Mapping[str, float] = field(default_factory=dict)
     reg: float = 0.0
@@ -51,6 +51,7 @@ class Model:
     epochs: int = 12
     rule: str = "momentum"
     schedule: str = "cosine"
+    augment: str = "none"
 
 
 MODELS = {
@@ -93,8 +94,8 @@ MODELS = {
             fused="network",
             features={"W1": 0},
             kinked=True,
-            hidden=200,
-            convention="mean over examples; He's start; ReLU has derivative 0 at 0; penalty on weights, not on biases",
+            hidden=(200,),
+            convention="mean over examples; ReLU has derivative 0 at 0; penalty on weights, not on biases",
             lr={"sgd": 0.2, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.01} | dict.fromkeys(ADAM, 1e-3),
             reg=2e-3,
             epochs=10,
@@ -136,11 +137,17 @@ def penalties(package: str) -> dict[str, Callable[..., Any]]:
     return registry
 
 
-def start(chosen: Model, rng: np.random.Generator, D: int, C: int, hidden: int = 0) -> dict[str, Any]:
-    """Start weights for D features and C classes; hidden counts the units of a network, 0 for the model's own."""
-    widths = (D, hidden or chosen.hidden, C) if chosen.hidden else (D, C)
-    drawn: dict[str, Any] = side("scratch", chosen.init)(rng, *widths)
-    return drawn
+def start(
+    chosen: Model, rng: np.random.Generator, D: int, C: int, hidden: tuple[int, ...] = (), scheme: str = "he"
+) -> dict[str, Any]:
+    """Start weights for D features and C classes; a network's by scheme, with hidden units, () for the model's own."""
+    init: Callable[..., dict[str, Any]] = side("scratch", chosen.init)
+    return init(rng, D, hidden or chosen.hidden, C, scheme) if chosen.hidden else init(rng, D, C)
+
+
+def schemes() -> list[str]:
+    """Names of the schemes of a network's start weights."""
+    return list(side("scratch", "two_layer.SCHEMES"))
 
 
 def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[..., Any]:

@@ -104,8 +104,10 @@ def hyperparameters(plan: Plan) -> dict[str, str | float | int]:
     return {
         "model": plan.model, "rule": plan.rule, "schedule": plan.schedule, "lr": plan.lr, "reg": plan.reg,
         "penalty": plan.penalty, "epochs": plan.epochs, "batch size": plan.batch_size or "full",
-        "dtype": plan.dtype, "seed": plan.seed, "device": plan.device, "row scale": models.SCALE,
-        "loss convention": models.model(plan.model).convention, "rule convention": "as torch.optim",
+        "augment": plan.augment, "dtype": plan.dtype, "seed": plan.seed, "device": plan.device,
+        "row scale": models.SCALE, "loss convention": models.model(plan.model).convention,
+        "rule convention": "as torch.optim",
+        **({"hidden": ",".join(map(str, plan.hidden)), "init": plan.init} if plan.hidden else {}),
     }  # fmt: skip
 
 
@@ -126,9 +128,11 @@ def figures(result: Result) -> dict[str, dict[str, float]]:
 
 def settings_line(plan: Plan, batch: int, steps: int) -> str:
     """What is about to be trained, in one line."""
+    units = f" ({', '.join(map(str, plan.hidden))} hidden units, {plan.init})" if plan.hidden else ""
+    flips = "" if plan.augment == "none" else f" with {plan.augment}"
     return (
-        f"{models.model(plan.model).title}: {plan.rule}, lr {plan.lr:g} ({plan.schedule}), {plan.penalty} reg "
-        f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}: {steps:,} steps in {plan.dtype}; "
+        f"{models.model(plan.model).title}{units}: {plan.rule}, lr {plan.lr:g} ({plan.schedule}), {plan.penalty} reg "
+        f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}{flips}: {steps:,} steps in {plan.dtype}; "
         f"scratch on cpu, ref on {plan.device}"
     )
 

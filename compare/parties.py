@@ -24,7 +24,11 @@ PART = 4096  # examples that a control run handles at once
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of one training. batch_size 0 is the full set, hidden 0 the model's own; controls counts runs."""
+    """The settings of one training. batch_size 0 is the full set; controls counts runs.
+
+    hidden holds the units of each hidden layer of a network, () for the model's own; init is its scheme of start
+    weights, augment what is done to training images.
+    """
 
     model: str
     rule: str
@@ -38,7 +42,9 @@ class Plan:
     seed: int = 0
     device: str = "cpu"
     controls: int = 2
-    hidden: int = 0
+    hidden: tuple[int, ...] = ()
+    init: str = "he"
+    augment: str = "none"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 import ref.two_layer
 from compare import lockstep, models
 from compare.check import check, generator
+from compare.commands.train import train
 from compare.data import from_arrays
-from compare.outcome import Tally
 from compare.pairs import select
 from compare.parties import Plan
 from compare.records import Refusal, Verdict
@@ -167,21 +167,36 @@ def images(count=160):
     return from_arrays(pixels.astype(np.uint8), labels)
 
 
-PLAN = Plan("two-layer", "momentum", "cosine", 3, 16, 0.05, 2e-3, "l2", hidden=12)
+PLAN = Plan("two-layer", "momentum", "cosine", 3, 16, 0.05, 2e-3, "l2", hidden=(12,))
 
 
-@pytest.mark.parametrize(
-    ("rule", "dtype"), [("momentum", "float64"), *((r, "float32") for r in sorted(models.rules("scratch")))]
-)
-def test_it_trains_in_lockstep_under_every_rule(rule, dtype):
+def steps(plan, count=None):
+    records = (r for r in lockstep.train(plan, images()) if isinstance(r, lockstep.Step))
+    return list(itertools.islice(records, count))
+
+
+@pytest.mark.parametrize("schedule", list(models.schedules("scratch")))
+@pytest.mark.parametrize("rule", list(models.rules("scratch")))
+def test_it_trains_in_lockstep_under_every_rule_and_schedule(rule, schedule):
     lr = models.model("two-layer").lr[rule]
-    tally = Tally()
-    for record in lockstep.train(replace(PLAN, rule=rule, dtype=dtype, lr=lr), images()):
-        if isinstance(record, lockstep.Step):
-            tally.add(record)
-    assert tally.last is not None
-    assert tally.last.flagged is None
-    assert tally.last.scratch.params["W1"].shape == (108, 12)
+    last = steps(replace(PLAN, rule=rule, schedule=schedule, lr=lr), 10)[-1]
+    assert (last.step, last.flagged) == (10, None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_learns_in_lockstep(dtype):
+    taken = steps(replace(PLAN, dtype=dtype))
+    assert taken[-1].flagged is None
+    assert taken[-1].scratch.params["W1"].shape == (108, 12)
+    assert taken[-1].scratch.loss < taken[0].scratch.loss / 2
+
+
+@pytest.mark.parametrize("init", ["he", "xavier"])
+@pytest.mark.parametrize("hidden", [(9, 5), (7, 6, 5)])
+def test_more_layers_train_in_lockstep(hidden, init):
+    last = steps(replace(PLAN, hidden=hidden, init=init, augment="flip"))[-1]
+    assert last.flagged is None
+    assert [p.shape[1] for name, p in last.ref.params.items() if name.startswith("W")] == [*hidden, 3]
 
 
 def test_a_relu_that_passes_half_is_flagged(monkeypatch):
@@ -199,14 +214,31 @@ def test_a_relu_that_passes_half_is_flagged(monkeypatch):
 
 
 def test_the_model_knows_its_widths():
-    start = models.start(models.model("two-layer"), np.random.default_rng(0), 12, 3, 7)
+    start = models.start(models.model("two-layer"), np.random.default_rng(0), 12, 3, (7,))
     assert {name: p.shape for name, p in start.items()} == {"W1": (12, 7), "b1": (7,), "W2": (7, 3), "b2": (3,)}
     assert set(models.start(models.model("softmax"), np.random.default_rng(0), 12, 3)) == {"W", "b"}
 
 
-@pytest.mark.parametrize(("model", "hidden"), [("softmax", 5), ("two-layer", 0), ("two-layer", -1)])
-def test_hidden_units_where_there_are_none_are_refused(model, hidden):
-    from compare.commands.train import train
+def test_xavier_starts_smaller_than_he():
+    """Between 12 and 7 units: variance 2/19 instead of 2/12."""
+    chosen = models.model("two-layer")
+    he, xavier = (models.start(chosen, np.random.default_rng(0), 12, 3, (7,), scheme) for scheme in ("he", "xavier"))
+    np.testing.assert_allclose(xavier["W1"], he["W1"] * np.sqrt(12 / 19), rtol=1e-14)
 
-    with pytest.raises(Refusal, match="--hidden"):
-        train(model, hidden=hidden, log=False)
+
+@pytest.mark.parametrize("hidden", ["0", "-1", "", "100,", "100,x", "1.5", "1" * 5000])
+def test_hidden_units_that_are_no_numbers_are_refused(hidden):
+    with pytest.raises(Refusal, match=r"--hidden .*: whole numbers from 1 to 999999, such as 100 or 100,50"):
+        train("two-layer", hidden=hidden, log=False)
+
+
+@pytest.mark.parametrize("given", [{"hidden": "5"}, {"init": "he"}])
+def test_options_of_a_network_are_refused_for_a_linear_model(given):
+    with pytest.raises(Refusal, match=r"for a network only; softmax has no hidden layer"):
+        train("softmax", log=False, **given)
+
+
+@pytest.mark.parametrize(("given", "near"), [({"init": "hee"}, "he"), ({"augment": "flips"}, "flip")])
+def test_an_unknown_start_or_augmentation_names_the_closest(given, near):
+    with pytest.raises(Refusal, match=f"did you mean {near}"):
+        train("two-layer", log=False, **given)

@@ -36,7 +36,14 @@ def train(
     ] = None,
     reg: Annotated[float | None, typer.Option(help="Strength of the penalty on the weights.")] = None,
     penalty: Annotated[str | None, typer.Option(help="l2, l1 or elastic_net.")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Hidden units of a network.  [default: the model's]")] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N…]", help="Units of a network's hidden layer, or layers.  [default: the model's]"),
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="A network's start weights: he or xavier.  [default: he]")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, or flip: half of the images mirrored.  [default: the model's]")
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, inverse or cosine.")] = None,
     dtype: options.Dtype = options.Dtype.float32,
@@ -59,6 +66,7 @@ def train(
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would chat on standard error
     from compare import models, report
+    from compare.augment import AUGMENTS
     from compare.bridge import device_named
     from compare.parties import Plan
     from compare.timing import equal_threads
@@ -77,11 +85,14 @@ def train(
         dtype=dtype.value,
         seed=seed,
         device=device,
-        hidden=chosen.hidden if hidden is None else hidden,
+        hidden=chosen.hidden if hidden is None else _hidden(hidden),
+        init=models.named("scheme of start weights (--init)", init or "he", models.schemes()),
+        augment=models.named("augmentation (--augment)", augment or chosen.augment, AUGMENTS),
     )
     _check(plan)
-    if hidden is not None and (hidden < 1 or not chosen.hidden):
-        raise Refusal(f"--hidden {hidden}: at least 1, and only for a network; {model} has {chosen.hidden or 'none'}")
+    for option, given in (("hidden", hidden), ("init", init)):
+        if given is not None and not chosen.hidden:
+            raise Refusal(f"--{option} {given}: for a network only; {model} has no hidden layer")
     device_named(device)
     if log:
         _writable(runs)
@@ -174,6 +185,14 @@ def _batch(given: str | None, default: int) -> int:
     if int(given) < 1:
         raise Refusal(f"--batch-size {given}: a batch needs at least one image; full takes all of them")
     return int(given)
+
+
+def _hidden(given: str) -> tuple[int, ...]:
+    """Read --hidden: the units of one layer, or of several, separated by commas."""
+    units = [unit.strip() for unit in given.split(",")]
+    if not all(unit.isdecimal() and len(unit) <= 6 and int(unit) for unit in units):
+        raise Refusal(f"--hidden {given}: whole numbers from 1 to 999999, such as 100 or 100,50")
+    return tuple(int(unit) for unit in units)
 
 
 def _check(plan: Plan) -> None:
