@@ -45,7 +45,7 @@ def losses(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Cas
     yield case("at a kink", *_tied(rng.integers(-8, 9, (16, 4)) / 4, y[:16] % 4, rng), exact=True)
     if batch is not None:
         W = rng.normal(0, 1 / np.sqrt(batch.X.shape[1]), (batch.X.shape[1], batch.C))
-        yield case("real images", batch.X @ W, batch.y)
+        yield case("images", batch.X @ W, batch.y)
 
 
 def hinge(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -85,7 +85,7 @@ def penalties(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[
     yield case("one example", W[:1], 0.37)
     yield case("at a kink", rng.integers(-2, 3, (12, 4)) / 2, 0.25, exact=True)
     if batch is not None:
-        yield case("real images", batch.X.T @ np.eye(batch.C)[batch.y] / len(batch.y), 0.37)
+        yield case("images", batch.X.T @ np.eye(batch.C)[batch.y] / len(batch.y), 0.37)
 
 
 def affine(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -104,7 +104,7 @@ def affine(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Cas
     yield case("at a kink", np.round(X), np.round(8 * W) / 4, np.round(b), exact=True)
     if batch is not None:
         D = batch.X.shape[1]
-        yield case("real images", batch.X, rng.normal(0, 1 / np.sqrt(D), (D, batch.C)), b[: batch.C])
+        yield case("images", batch.X, rng.normal(0, 1 / np.sqrt(D), (D, batch.C)), b[: batch.C])
 
 
 def objectives(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -131,7 +131,7 @@ def objectives(rng: np.random.Generator, batch: Batch | None = None) -> Iterator
     if batch is not None:
         D = batch.X.shape[1]
         W, b = rng.normal(0, 1 / np.sqrt(D), (D, batch.C)), rng.normal(0, 0.5, batch.C)
-        yield case("real images", batch.X, batch.y, W, b, reg=0.05)
+        yield case("images", batch.X, batch.y, W, b, reg=0.05)
 
 
 def _tied_objective(rng: np.random.Generator) -> Case:

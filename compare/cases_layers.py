@@ -32,7 +32,7 @@ def elementwise(rng: np.random.Generator, batch: Batch | None = None) -> Iterato
     yield case("one example", X[:1])
     yield case("at a kink", np.round(X), exact=True)
     if batch is not None:
-        yield case("real images", batch.X @ rng.normal(0, 1 / np.sqrt(batch.X.shape[1]), (batch.X.shape[1], batch.C)))
+        yield case("images", batch.X @ rng.normal(0, 1 / np.sqrt(batch.X.shape[1]), (batch.X.shape[1], batch.C)))
 
 
 def leaky(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -59,7 +59,7 @@ def dropout(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Ca
     yield case("nothing dropped", X, 0.0)
     yield case("nearly all dropped", X, 0.9)
     if batch is not None:
-        yield case("real images", batch.X)
+        yield case("images", batch.X)
 
 
 def norms(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -78,7 +78,7 @@ def norms(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case
     yield case("variance near eps", 1e-2 * X, eps=1e-4)
     yield case("two examples", X[:2])
     if batch is not None:
-        yield case("real images", batch.X[:, rng.choice(batch.X.shape[1], 64, replace=False)])
+        yield case("images", batch.X[:, rng.choice(batch.X.shape[1], 64, replace=False)])
 
 
 def norms_eval(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -105,7 +105,7 @@ def running(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Ca
     yield case("tiny gradients", 1e-6 * X)
     yield case("two examples", X[:2], momentum=1.0)
     if batch is not None:
-        yield case("real images", batch.X[:, ::7], momentum=0.3)
+        yield case("images", batch.X[:, ::7], momentum=0.3)
 
 
 def networks(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
@@ -127,7 +127,7 @@ def networks(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[C
     yield case("one example", X[:1], y[:1], (H, C), reg=0.05)
     yield _at_kinks(rng)
     if batch is not None:
-        yield case("real images", batch.X[:32], batch.y[:32], (8, batch.C), reg=0.05)
+        yield case("images", batch.X[:32], batch.y[:32], (8, batch.C), reg=0.05)
 
 
 def _weights(rng: np.random.Generator, widths: tuple[int, ...], scale: float = 1.0) -> dict[str, Array]:

@@ -16,7 +16,7 @@ from compare.differ import BOUND, difference, form_fault, judge, scales_like_rou
 from compare.invariants import invariants
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import noise_of, replays
-from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
+from compare.records import REFUSAL, Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
 from compare.second import second_order
 from compare.visibility import Sight, overlooked, sights
 
@@ -203,7 +203,7 @@ def refusals(pair: Pair) -> Iterator[Finding]:
             pair.at,
             name,
             "float64",
-            "refusal",
+            REFUSAL,
             Verdict.DIFFER,
             message="answered instead of refusing",
         )

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from compare import lockstep, models
+from compare.tables import plain_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from compare.data import Dataset
     from compare.lockstep import Flag, Step
     from compare.parties import Plan
@@ -137,18 +138,21 @@ def settings_line(plan: Plan, batch: int, steps: int) -> str:
     )
 
 
-def rows(result: Result) -> list[tuple[str, str, str, str]]:
-    """The figures side by side: what, scratch, ref, and how they compare."""
+HEAD = ("", "scratch", "ref", "apart", "noise units, at most")
+
+
+def rows(result: Result) -> list[tuple[str, str, str, str, str]]:
+    """The figures side by side under HEAD: what, scratch, ref, how far apart, and how far at most in noise units."""
     last, units = result.last, result.units
     a, b = result.test_accuracy["scratch"], result.test_accuracy["ref"]
     fast, slow = result.seconds["scratch"], result.seconds["ref"]
     return [
-        ("test accuracy", f"{a:.2%}", f"{b:.2%}", f"{abs(a - b):.2%} apart"),
-        ("last batch's loss", f"{last.scratch.loss:.6f}", f"{last.ref.loss:.6f}",
-         f"{last.loss.relative:.1e} relative; at most {units['loss']:.2f} noise units"),
-        ("weights, norm", f"{_size(last.scratch.params):.6f}", f"{_size(last.ref.params):.6f}",
-         f"{last.params.relative:.1e} relative; at most {units['weights']:.2f} noise units"),
-        ("time a step", f"{1e3 * fast:.3f} ms", f"{1e3 * slow:.3f} ms", f"scratch takes {fast / slow:.2f} of ref's"),
+        ("test accuracy", f"{a:.2%}", f"{b:.2%}", f"{abs(a - b):.2%}", ""),
+        ("last batch's loss", f"{last.scratch.loss:.6f}", f"{last.ref.loss:.6f}", f"{last.loss.relative:.1e}",
+         f"{units['loss']:.2f}"),
+        ("norm of weights", f"{_size(last.scratch.params):.6f}", f"{_size(last.ref.params):.6f}",
+         f"{last.params.relative:.1e}", f"{units['weights']:.2f}"),
+        ("time a step", f"{1e3 * fast:.3f} ms", f"{1e3 * slow:.3f} ms", f"{fast / slow:.2f} of ref's", ""),
     ]  # fmt: skip
 
 
@@ -171,9 +175,9 @@ def verdict(result: Result) -> str:
 
 def table(result: Result) -> Table:
     """The figures for a terminal."""
-    made = Table()
-    for column, justify in (("", "left"), ("scratch", "right"), ("ref", "right"), ("apart", "left")):
-        made.add_column(column, justify=justify)  # type: ignore[arg-type] # a literal, seen through the loop
+    made = plain_table()
+    for column in HEAD:
+        made.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows(result):
         made.add_row(*row)
     return made
@@ -192,7 +196,7 @@ def remarks(result: Result, folder: str | None, logging: float = 0.0) -> list[st
 
 def markdown(result: Result) -> str:
     """The figures and the verdict for TensorBoard's Text page."""
-    lines = ["| | scratch | ref | apart |", "|---|---|---|---|"]
+    lines = [f"| {' | '.join(HEAD)} |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows(result)]
     return "\n".join([*lines, "", *remarks(result, None)])
 

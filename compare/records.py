@@ -88,6 +88,9 @@ class Cause:
     unexplained: float
 
 
+REFUSAL = "refusal"  # the quantity of a finding about input that must be refused; its case names the input
+
+
 @dataclass(frozen=True)
 class Finding:
     """One row of the verdict table."""

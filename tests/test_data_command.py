@@ -26,7 +26,7 @@ def test_the_command_describes_and_draws(tmp_path: Path, capsys: pytest.CaptureF
         classes=np.array(["[a]", "b", "c"]),
     )
     sheet, result = tmp_path / "new" / "sheet.png", tmp_path / "out.json"
-    assert data_command(f"npz:{tmp_path / 'a.npz'}", sheet=sheet, json_=str(result)) == 0
+    assert data_command(f"npz:{tmp_path / 'a.npz'}", sheet=sheet, json_to=str(result)) == 0
     out = capsys.readouterr().out
     assert "46 / 4 / 10 images" in out
     assert "[a]" in out
@@ -45,7 +45,7 @@ def test_the_command_can_be_quiet_and_can_speak_json(tmp_path: Path, capsys: pyt
     source, sheet = f"npz:{tmp_path / 'a.npz'}", tmp_path / "s.png"
     data_command(source, sheet=sheet, quiet=True)
     assert capsys.readouterr().out == ""
-    data_command(source, sheet=sheet, json_="-")
+    data_command(source, sheet=sheet, json_to="-")
     assert json.loads(capsys.readouterr().out)["classes"] == ["0", "1", "2"]
 
 
@@ -56,7 +56,7 @@ def test_the_command_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="--sheet"):
         data_command(source, sheet=tmp_path / "file" / "s.png")
     with pytest.raises(Refusal, match="--json"):
-        data_command(source, sheet=tmp_path / "s.png", json_=str(tmp_path / "file" / "x.json"))
+        data_command(source, sheet=tmp_path / "s.png", json_to=str(tmp_path / "file" / "x.json"))
     with pytest.raises(Refusal, match="--download fetches CIFAR-10"):
         data_command(source, download=True)
 

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compare.commands.verify import verify
 from compare.records import Finding, Verdict
-from compare.report import verdict_markdown
+from compare.tables import verdict_markdown
 
 
 def test_the_table_is_logged_as_text(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ from compare.records import Refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import Console
 
     from compare.data import Dataset
     from compare.records import Array
@@ -31,10 +30,11 @@ def data(
         "runs/data.png"
     ),
     seed: Seed = 0,
-    json_: Json = None,
+    json_to: Json = None,
     quiet: Quiet = False,
 ) -> int:
     """Fetch and describe the data: counts, classes, pixel statistics and a contact sheet."""
+    from compare import report
     from compare.data import load
 
     if download and data not in ("auto", "cifar10"):
@@ -42,10 +42,8 @@ def data(
     dataset = load("cifar10" if download else data, data_root, seed)
     mean, std = channel_statistics(dataset.train.images)
     save(contact_sheet(dataset), sheet)
-    if not quiet and json_ != "-":
-        describe(dataset, mean, std, sheet)
-    if json_ is not None:
-        write_json(as_json(dataset, mean, std, sheet, seed), json_)
+    describe(report.console(quiet, json_to), dataset, mean, std, sheet)
+    report.write_json(json_to, "data", seed, dataset.name, as_json(dataset, mean, std, sheet))
     return 0
 
 
@@ -164,43 +162,35 @@ def save(figure: Figure, path: Path) -> None:
         raise Refusal(f"cannot write {path} ({error.strerror or error}). Name another file: --sheet") from error
 
 
-def describe(dataset: Dataset, mean: list[float], std: list[float], sheet: Path) -> None:
+def describe(out: Console, dataset: Dataset, mean: list[float], std: list[float], sheet: Path) -> None:
     """Print what there is: counts a class and part, pixel statistics, where the contact sheet lies."""
     import numpy as np
-    from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(dataset.note, markup=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("class")
+    from compare.tables import plain_table
+
+    out.print(dataset.note, markup=False, soft_wrap=True)
+    table = plain_table()
+    table.add_column("class", overflow="fold")
     parts = dataset.parts
     counts = [np.bincount(part.labels, minlength=len(dataset.classes)) for part in parts.values()]
     for name in parts:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for label, name in enumerate(dataset.classes):
-        table.add_row(name.replace("[", r"\["), *(f"{count[label]:,}" for count in counts))
-    table.add_section()
+        table.add_row(escape(name), *(f"{count[label]:,}" for count in counts))
     table.add_row("all", *(f"{count.sum():,}" for count in counts), style="bold")
-    console.print(table)
+    out.print(table)
     for what, values in (("mean", mean), ("standard deviation", std)):
         told = ", ".join(f"{name} {value:.1f}" for name, value in zip("RGB", values, strict=True))
-        console.print(f"pixel {what} of the training part: {told}", markup=False)
-    console.print(f"contact sheet: {sheet}", markup=False)
+        out.print(f"pixel {what} of the training part: {told}", markup=False)
+    out.print(f"contact sheet: {sheet}", markup=False, soft_wrap=True)
 
 
-def as_json(dataset: Dataset, mean: list[float], std: list[float], sheet: Path, seed: int) -> dict[str, Any]:
-    """Return the description as one JSON object; counts are in the order of classes."""
-    import platform
-
+def as_json(dataset: Dataset, mean: list[float], std: list[float], sheet: Path) -> dict[str, Any]:
+    """The fields of `data` in JSON; counts are in the order of classes."""
     import numpy as np
 
     return {
-        "schema": 1,
-        "command": "data",
-        "seed": seed,
-        "data": dataset.name,
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "note": dataset.note,
         "shape": list(dataset.train.images.shape[1:]),
         "classes": list(dataset.classes),
@@ -215,15 +205,3 @@ def as_json(dataset: Dataset, mean: list[float], std: list[float], sheet: Path, 
         "std": std,
         "sheet": str(sheet),
     }
-
-
-def write_json(result: dict[str, Any], place: str) -> None:
-    """Write one JSON object to a file, or to standard output for -. Raises Refusal where it cannot."""
-    text = json.dumps(result, indent=2) + "\n"
-    if place == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(place).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Refusal(f"cannot write {place} ({error.strerror or error}). Name another file: --json") from error

@@ -95,7 +95,7 @@ def train(
             raise Refusal(f"--{option} {given}: for a network only; {model} has no hidden layer")
     device_named(device)
     if log:
-        _writable(runs)
+        options.check_runs(runs, "use --no-log")
     out = report.console(quiet, json_to)
     with equal_threads(threads):
         return _run(plan, data, data_root, runs if log else None, batch_size is None, out, json_to)
@@ -202,15 +202,6 @@ def _check(plan: Plan) -> None:
         raise Refusal(f"--lr {plan.lr:g}: a finite number above 0")
     if not (math.isfinite(plan.reg) and plan.reg >= 0):
         raise Refusal(f"--reg {plan.reg:g}: a finite number, 0 or above")
-
-
-def _writable(runs: Path) -> None:
-    """Refuse a folder that cannot be written before anything is loaded."""
-    place = next(p for p in (runs, *runs.resolve().parents) if p.exists())
-    if not place.is_dir():
-        raise Refusal(f"--runs {runs}: {place} is a file; name a folder, or use --no-log")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise Refusal(f"--runs {runs}: {place} is not writable; name another folder, or use --no-log")
 
 
 @contextmanager

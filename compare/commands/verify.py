@@ -27,7 +27,7 @@ def verify(
 
     Exit status: 0 every pair agrees, 1 something differs, 2 wrong usage or input, 3 something could not be judged.
     """
-    from compare import check, report, sanity
+    from compare import check, report, sanity, tables
     from compare import data as images
     from compare.bridge import device_named
     from compare.pairs import select
@@ -35,6 +35,8 @@ def verify(
 
     chosen = select(pairs or ())
     where = device_named(device)
+    if log:
+        options.check_runs(runs, "leave out --log")
     source = images.load(data, data_root, seed)
     batch = sanity.batch_of(source, seed)
     out = report.console(quiet, json_to)
@@ -49,7 +51,8 @@ def verify(
             findings.append(finding)
             track(f"{finding.pair}, {finding.case}")
     figures = sanity.figures(chosen, source, seed)
-    out.print(report.sanity_table(figures))
+    if figures:
+        out.print(tables.sanity_table(figures))
     report.print_verdicts(out, findings, strict)
     body = {"findings": findings, "summary": report.summary(findings), "sanity": figures}
     report.write_json(json_to, "verify", seed, source.name, body)
@@ -57,6 +60,6 @@ def verify(
         from compare import board
 
         folder = board.new_folder(runs, "verify", "-".join(pairs or ["all"]))
-        board.log_text(folder / "verdicts", "verdicts", report.verdict_markdown(findings))
+        board.log_text(folder / "verdicts", "verdicts", tables.verdict_markdown(findings))
         out.print(f"logged to {folder}; gradtwin board opens it", soft_wrap=True)
     return report.exit_status(findings, strict) if all(f.holds for f in figures) else 1

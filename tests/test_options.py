@@ -1,0 +1,55 @@
+"""What can be refused before any work is done is refused then: the files and folders that a command is to write."""
+
+from pathlib import Path
+
+import pytest
+
+from compare import cli, options
+from compare.records import Refusal
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that the command refuses with, having written nothing else."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    told = capsys.readouterr()
+    assert ended.value.code == 2
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("command", ["verify l2", "train softmax", "bench sgd", "data", "list", "graph x*y x=1 y=2"])
+def test_json_that_cannot_be_written_is_refused_before_any_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for to, why in (
+        ("no/such.json", "there is no folder no; make it first"),
+        (".", "is a folder; name a file in it"),
+        ("file/x.json", "there is no folder file"),
+    ):
+        assert f"--json {to}: {why}" in refused(capsys, *command.split(), "--json", to)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_may_be_a_new_file_an_old_one_or_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "old.json").touch()
+    for to in (None, "-", str(tmp_path / "new.json"), str(tmp_path / "old.json")):
+        assert options.json_file(to) == to
+    assert not (tmp_path / "new.json").exists()
+
+
+def test_no_permission_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere: the system's answer is played
+    with pytest.raises(Refusal, match="cannot be written"):
+        options.json_file(str(tmp_path / "x.json"))
+    with pytest.raises(Refusal, match=r"--runs .* is not writable; .* use --no-log"):
+        options.check_runs(tmp_path / "runs", "use --no-log")
+
+
+def test_runs_of_verify_are_checked_before_the_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    line = refused(capsys, "verify", "l2", "--data", "synthetic", "--log", "--runs", str(tmp_path / "file"))
+    assert f"--runs {tmp_path / 'file'}: {tmp_path / 'file'} is a file; name a folder, or leave out --log" in line

@@ -1,0 +1,100 @@
+"""The one table: whole in a terminal of 80 columns, and of any width where no terminal sets a limit."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from compare import check, report, tables
+from compare.pairs import TABLE
+from compare.records import REFUSAL, Finding, Verdict
+
+
+def row(pair="l2", case="typical", quantity="dW", dtype="float64", verdict=Verdict.AGREE, units=0.5, **more):
+    return Finding(pair, f"at.{pair}", case, dtype, quantity, verdict, units, **more)
+
+
+def lines(findings, width=80):
+    out = Console(width=width, file=io.StringIO(), highlight=False)
+    out.print(tables.verdict_table(findings))
+    return [line.rstrip() for line in out.file.getvalue().splitlines()]
+
+
+def test_dtypes_stand_beside_each_other_and_the_worse_verdict_counts():
+    pair = [row(dtype="float32", units=0.26), row(units=2.9e17, verdict=Verdict.DIFFER, numerical=1.0)]
+    assert lines(pair)[1:] == ["l2", "  typical    dW           0.26  2.9e+17      ✓      differ"]
+
+
+def test_what_has_no_number_is_counted_where_it_holds_and_named_where_it_does_not():
+    bare = {"pair": "hinge", "units": None}
+    found = [
+        row(case="a negative label", quantity=REFUSAL, **bare),
+        row(case="an empty batch", quantity=REFUSAL, verdict=Verdict.DIFFER, **bare),
+        row(case="float labels", quantity=REFUSAL, **bare),
+        row(case="invariants", quantity="shift invariance", **bare),
+        row(case="invariants", quantity="order of classes", verdict=Verdict.DIFFER, **bare),
+        row(case="second order", quantity="d²scores·v", **bare),
+    ]
+    told = [line.split() for line in lines(found)[1:]]
+    assert told == [
+        ["hinge"],
+        ["invariants", "order", "of", "classes", "-", "-", "differ"],
+        ["1", "holds", "agree"],
+        ["second", "order", "1", "holds", "agree"],
+        ["bad", "input", "an", "empty", "batch", "-", "-", "differ"],
+        ["2", "refused", "agree"],
+    ]
+
+
+def every_name():
+    """A finding for every pair and case there is, with the widest figures and verdict."""
+    for pair in TABLE:
+        for case in pair.cases(check.generator(0, pair.name), None):
+            wrt = [f"d{name}" for name in case.wrt]
+            for quantity in ("value", *wrt):
+                yield row(pair.name, case.name, quantity, verdict=Verdict.INCONCLUSIVE, units=1.2e300)
+
+
+def test_nothing_is_cut_at_80_columns():
+    told = lines(list(every_name()))
+    assert all(len(line) <= 80 for line in told)
+    assert "…" not in "".join(told)
+    assert {p.name for p in TABLE} <= set(told)
+    for f in every_name():
+        assert any(line.startswith(f"  {f.case}  ") for line in told), f.case
+    assert sum(line.endswith("  1.2e+300             inconclusive") for line in told) == len(
+        {(f.pair, f.case, f.quantity) for f in every_name()}
+    )
+
+
+@pytest.mark.parametrize("width", [70, 50])
+def test_in_a_narrow_terminal_names_wrap_and_figures_stay(width):
+    told = lines([row("a" * 30, "b" * 30, "c" * 30, verdict=Verdict.INCONCLUSIVE, units=1.2e300)], width)
+    assert all(len(line) <= width for line in told)
+    assert "…" not in "".join(told)
+    for letter in "abc":
+        assert sum(line.count(letter) for line in told[1:] if "inconclusive" not in line) >= 15
+    assert sum("1.2e+300" in line and line.endswith("inconclusive") for line in told) == 1
+
+
+def test_brackets_in_a_name_are_no_markup():
+    assert lines([row("f[red]", "x[0]", "d[bold]W")])[1:3] == [
+        "f[red]",
+        "  x[0]       d[bold]W        -     0.50             agree",
+    ]
+
+
+def test_without_a_terminal_a_table_has_the_width_that_it_needs(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    report.console().print(tables.verdict_table([row("p" * 90, "c" * 90, "q" * 90)]))
+    told = capsys.readouterr().out.splitlines()
+    assert told[1].strip() == "p" * 90
+    assert told[2].split() == ["c" * 90, "q" * 90, "-", "0.50", "agree"]
+
+
+def test_json_on_standard_output_sends_tables_to_standard_error(capsys):
+    report.console(json_to="-").print("told")
+    assert capsys.readouterr() == ("", "told\n")
+    assert report.console(quiet=True).quiet
+    assert sys.stdout is not sys.stderr
