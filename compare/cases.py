@@ -5,7 +5,8 @@ Every term is made large enough to be seen: a penalty of 5e-6 would let its own 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,3 +178,43 @@ def rules(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case
     yield case("large scores", 1e4, 20, 10)
     yield case("tiny gradients", 1e-9, 20, 10)
     yield case("one example", 1.0, 1)
+
+
+def random_searches(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to random search: the lowest losses, and the weights that have the last of them."""
+    yield from _searches(rng, {"tries": 12, "scale": 1.0}, start=0.0)
+
+
+def local_searches(rng: np.random.Generator, batch: Batch | None = None) -> Iterator[Case]:
+    """Questions to random local search, from weights that are far from the best."""
+    yield from _searches(rng, {"tries": 12, "step": 0.5}, start=1.0)
+
+
+def _searches(rng: np.random.Generator, options: Mapping[str, float], start: float) -> Iterator[Case]:
+    """The hinge loss of a linear model, for a seed whose every comparison is far outside rounding.
+
+    Where two tries lie within rounding of each other, both sides may rightly part for good.
+    """
+    N, D, C = 24, 20, 4
+    inputs = {"W": start * rng.normal(0, 1, (D, C)), "b": np.zeros(C), "X": rng.normal(0, 1, (N, D)),
+              "y": rng.integers(0, C, N)}  # fmt: skip
+    seed = next(s for s in rng.integers(0, 2**31, 100) if _gap(inputs, int(s), options) > 1e-3)
+    for found in ("losses", "W", "b"):
+        yield Case(found, inputs | {"seed": np.array(seed)}, (), {**options, "found": found})
+
+
+def _gap(inputs: Mapping[str, Array], seed: int, options: Mapping[str, float]) -> float:
+    """The smallest distance of a try's hinge loss from the lowest before it, on the path of a search."""
+    rng, rows = np.random.default_rng(seed), np.arange(len(inputs["y"]))
+    walks, size = "step" in options, options.get("step") or options["scale"]
+    W, b, best, gaps = inputs["W"], inputs["b"], math.inf, [math.inf]
+    for k in range(int(options["tries"])):
+        tried = W, b
+        if k or not walks:
+            tried = walks * W + rng.normal(0, size, W.shape), walks * b + rng.normal(0, size, b.shape)
+        s = inputs["X"] @ tried[0] + tried[1]
+        loss = float(np.maximum(0, s - s[rows, inputs["y"]][:, None] + 1).sum()) / len(rows) - 1
+        gaps.append(abs(loss - best))
+        if loss < best:
+            best, (W, b) = loss, tried
+    return min(gaps)

@@ -186,6 +186,29 @@ def _ref_schedule(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tupl
     return torch.tensor(rates, dtype=torch.float64), ()
 
 
+def _found(package: str, at: str, case: Case, inputs: Mapping[str, Any]) -> Any:
+    """What a search over the hinge loss of a linear model finds; the option "found" says what of it: losses, W or b."""
+    options = {n: x for n, x in case.options.items() if n != "found"}
+    params, objective = {n: inputs[n] for n in ("W", "b")}, side(package, "linear.svm_objective")
+
+    def loss(trial: Any) -> Any:
+        answer = objective(trial, inputs["X"], inputs["y"])
+        return answer[0] if package == "scratch" else answer
+
+    path = list(side(package, at)(loss, params, np.random.default_rng(int(inputs["seed"])), **options))
+    wanted = case.options["found"]
+    return np.array([best for best, _ in path]) if wanted == "losses" else path[-1][1][wanted]
+
+
+def _scratch_search(at: str, case: Case) -> Outcome:
+    dtype = case.inputs["X"].dtype  # the losses come as Python's numbers
+    return Outcome(np.asarray(_found("scratch", at, case, case.inputs), dtype), {})
+
+
+def _ref_search(at: str, case: Case, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+    return torch.as_tensor(_found("ref", at, case, tensors), dtype=tensors["X"].dtype), ()
+
+
 FLOAT64_ONLY = ("schedule", "init")  # a learning rate is a Python float; start weights are cast by who trains
 SCRATCH = {
     "loss": _scratch_loss,
@@ -196,6 +219,7 @@ SCRATCH = {
     "init": _scratch_init,
     "rule": _scratch_rule,
     "schedule": _scratch_schedule,
+    "search": _scratch_search,
 }
 VALUE = {"loss": _loss_value, "objective": _objective_value}
 REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor, Any]]] = {
@@ -207,4 +231,5 @@ REF: dict[str, Callable[[str, Case, dict[str, torch.Tensor]], tuple[torch.Tensor
     "init": _ref_init,
     "rule": _ref_rule,
     "schedule": _ref_schedule,
+    "search": _ref_search,
 }

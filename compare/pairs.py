@@ -36,6 +36,7 @@ BAD_FOR_NETWORK = tuple((name, {**_NETWORK, "X": np.zeros((2, 4)), "y": y}) for 
 OVER_SCORES = ({"scores": 0, "y": 0},)
 OVER_LAYER = ({"X": 0, "dout": 0, "value": 0}, {"X": 1, "W": 0})
 OVER_EXAMPLES = {"X": 0, "dout": 0, "value": 0}
+OVER_EXAMPLES_ALONE = ({"X": 0, "y": 0},)  # draws are tied to features
 OVER_FEATURES = {"X": 1, "gamma": 0, "beta": 0, "dout": 1, "value": 1}
 OVER_NETWORK = ({"X": 0, "y": 0}, {"X": 1, "W1": 0})
 OVER_OBJECTIVE = ({"X": 0, "y": 0}, {"X": 1, "W": 0})
@@ -111,6 +112,10 @@ TABLE = (
     Pair("linear_scores", "linear", "scores", "linear.scores", cases.scores, ({"X": 1, "W": 0},)),
     Pair("linear_init", "linear", "init", "linear.init", cases.starts,
          convention="W normal, b zero; both sides draw from NumPy's generator"),
+    Pair("random_search", "search", "search", "search.random_search", cases.random_searches, OVER_EXAMPLES_ALONE,
+         convention="both sides draw from NumPy's generator; a loss that is NaN is never kept"),
+    Pair("local_search", "search", "search", "search.local_search", cases.local_searches, OVER_EXAMPLES_ALONE,
+         convention="the start is the first try; a loss that is only equal moves nothing"),
     Pair("sgd", "rule", "rule", "optim.SGD", cases.rules, convention="weight_decay is coupled: g += λ θ"),
     Pair("momentum", "rule", "rule", "optim.Momentum", cases.rules,
          convention="b = μ b + g, first b = g; x −= η b (the course's velocity form by name)"),
