@@ -167,7 +167,9 @@ def conclude(
             quantity, mine, wide, measured.truth, pair.loss, lambda c: ask_ref(pair, c), noise, decoy(wide)
         )
     if found.kinks:
-        message = "; ".join(filter(None, [message, f"{found.kinks} kinks within rounding, on the other side"]))
+        message = "; ".join(
+            filter(None, [message, f"{found.kinks} kink{'s' * (found.kinks != 1)} within rounding, on the other side"])
+        )
     return replace(
         row,
         verdict=verdict,

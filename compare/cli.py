@@ -54,7 +54,8 @@ def complain(message: str) -> None:
 def _told(error: Exception) -> str:
     """An error in the user's terms; usage errors know their own, by a class that depends on typer's version."""
     if hasattr(error, "format_message"):
-        return f"{error.format_message()} (see gradtwin --help)"
+        said = error.format_message().replace("Value error, ", "")  # the validator's words for itself
+        return f"{said} (see gradtwin --help)"
     if isinstance(error, Refusal | OSError | MemoryError):
         return str(error) or type(error).__name__
     return f"{type(error).__name__}: {error} (this should not happen: run again with --debug and report it)"

@@ -179,7 +179,7 @@ def _from_file(path: Path, seed: int) -> Dataset:
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ValueError("it is no zip of arrays")
+                raise ValueError("it is no zip of arrays, or cut off")
             with np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
     except FileNotFoundError as error:

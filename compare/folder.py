@@ -72,13 +72,13 @@ def _listing(place: Path) -> tuple[list[str], Files]:
     try:
         dataset = ImageFolder(str(place), allow_empty=True)
     except FileNotFoundError as error:
-        raise Refusal(f"{place} holds no folders: expected one folder of images a class") from error
+        raise Refusal(f"folder:{place} holds no folders: expected one folder of images a class") from error
     if len(dataset.classes) < 2:
-        raise Refusal(f"{place} holds one class only ({dataset.classes[0]}); classifying needs two or more")
+        raise Refusal(f"folder:{place} holds one class only ({dataset.classes[0]}); classifying needs two or more")
     counts = Counter(dataset.targets)
     empty = [name for label, name in enumerate(dataset.classes) if not counts[label]]
     if empty:
-        raise Refusal(f"{place}: no image in {_some(empty)}. Remove the empty class, or fill it in (jpg, png, …).")
+        raise Refusal(f"folder:{place}: no image in {_some(empty)}. Remove it, or fill it in (jpg, png, …).")
     return dataset.classes, dataset.samples
 
 

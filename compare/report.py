@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from compare.records import Finding, Refusal, Verdict
+from compare.records import REFUSAL, Finding, Refusal, Verdict
 from compare.tables import READING, STYLE, headline, verdict_table
 
 SCHEMA = 1
@@ -97,31 +97,43 @@ def exit_status(findings: Sequence[Finding], strict: bool = False) -> int:
 
 
 def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = False) -> None:
-    """The table, every row that is not plain agreement in words, and the last line that sums it up."""
+    """The table, in words what is not plain agreement, and the last line that sums it up.
+
+    Rows of one pair, quantity and verdict are told by one of them, which the third witness has heard if he heard any.
+    """
     out.print(verdict_table(findings))
     out.print(READING, style="dim")
-    told = [f for f in findings if f.verdict is not Verdict.AGREE or "cannot see" in f.message]
+    told = alike([f for f in findings if f.verdict is not Verdict.AGREE or "cannot see" in f.message])
     if told:
         out.print()
-    for f in told:
+    for f, *others in told:
         out.print(f"[{STYLE[f.verdict]}]{f.verdict.value}[/] {escape(headline(f))}", soft_wrap=True)
         for cause in f.causes:
-            out.print(
-                f"    likely: {escape(cause.cause)} (leaves {cause.unexplained:.2%} unexplained)",
-                soft_wrap=True,
-            )
+            out.print(f"    likely: {escape(cause.cause)} (leaves {cause.unexplained:.2%} unexplained)", soft_wrap=True)
         if f.convention and f.verdict is Verdict.DIFFER:
             out.print(f"    [dim]convention: {escape(f.convention)}[/]", soft_wrap=True)
+        if others:
+            where = ", ".join(dict.fromkeys(o.case for o in others))
+            out.print(f"    [dim]likewise in {len(others)} more: {escape(where)}[/]", soft_wrap=True)
     out.print()
     counts = summary(findings)
     pairs = len({f.pair for f in findings})
-    words = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "nothing was compared"
+    words = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "nothing was compared"
     verdict = (
         "[bold green]every pair agrees[/]"
         if exit_status(findings, strict) == 0
         else "[bold red]not every pair agrees[/]"
     )
-    out.print(f"{verdict}: {pairs} pairs, {len(findings)} findings: {words}", soft_wrap=True)
+    out.print(f"{verdict}: {pairs} pair{'s' * (pairs != 1)}, {len(findings):,} findings: {words}", soft_wrap=True)
+
+
+def alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings of one pair, quantity and verdict together, the one to tell first; what agrees stands alone."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for f in findings:
+        apart = (f.case, f.dtype) if f.verdict is Verdict.AGREE or f.quantity == REFUSAL else ()
+        groups.setdefault((f.pair, f.quantity, f.verdict, *apart), []).append(f)
+    return [sorted(group, key=lambda f: f.numerical is None) for group in groups.values()]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from compare import check, report, tables
 from compare.pairs import TABLE
-from compare.records import REFUSAL, Finding, Verdict
+from compare.records import REFUSAL, Cause, Finding, Verdict
 
 
 def row(pair="l2", case="typical", quantity="dW", dtype="float64", verdict=Verdict.AGREE, units=0.5, **more):
@@ -98,3 +98,50 @@ def test_json_on_standard_output_sends_tables_to_standard_error(capsys):
     assert capsys.readouterr() == ("", "told\n")
     assert report.console(quiet=True).quiet
     assert sys.stdout is not sys.stderr
+
+
+def told(findings, capsys):
+    report.print_verdicts(report.console(), findings)
+    return capsys.readouterr().out.split(tables.READING)[1].strip().splitlines()
+
+
+def test_rows_alike_are_told_by_the_one_that_the_third_witness_heard(capsys):
+    bad = {"verdict": Verdict.DIFFER, "message": "entry [0]: scratch 2, ref 1"}
+    found = [
+        row(dtype="float32", **bad),
+        row(quantity="value"),
+        row(numerical=1.0, causes=(Cause("factor 2", 0.0),), convention="reg Σ W²", **bad),
+        row(case="images", dtype="float32", **bad),
+    ]
+    assert told(found, capsys) == [
+        "differ l2, typical, float64, dW: 0.5 noise units; entry [0]: scratch 2, ref 1",
+        "    likely: factor 2 (leaves 0.00% unexplained)",
+        "    convention: reg Σ W²",
+        "    likewise in 2 more: typical, images",
+        "",
+        "not every pair agrees: 1 pair, 4 findings: 1 agree, 3 differ",
+    ]
+
+
+def test_every_quantity_and_every_verdict_is_told_apart(capsys):
+    found = [
+        row(verdict=Verdict.DIFFER, message="m"),
+        row(quantity="value", verdict=Verdict.DIFFER, message="m"),
+        row(case="images", verdict=Verdict.IMPRECISE, message="m"),
+        row(case="a", quantity=REFUSAL, verdict=Verdict.DIFFER, units=None, message="m"),
+        row(case="b", quantity=REFUSAL, verdict=Verdict.DIFFER, units=None, message="m"),
+        row(case="c", message="cannot see the term reg"),
+        row(case="d", message="cannot see the term reg"),
+        row("l1", message=""),
+    ]
+    *lines, _, last = told(found, capsys)
+    assert [line.split(":")[0] for line in lines] == [
+        "differ l2, typical, float64, dW",
+        "differ l2, typical, float64, value",
+        "imprecise l2, images, float64, dW",
+        "differ l2, a, float64, refusal",
+        "differ l2, b, float64, refusal",
+        "agree l2, c, float64, dW",
+        "agree l2, d, float64, dW",
+    ]
+    assert last == "not every pair agrees: 2 pairs, 8 findings: 3 agree, 1 imprecise, 4 differ"

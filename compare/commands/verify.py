@@ -40,7 +40,7 @@ def verify(
     source = images.load(data, data_root, seed)
     batch = sanity.batch_of(source, seed)
     out = report.console(quiet, json_to)
-    out.print(source.note, soft_wrap=True)
+    out.print(source.note, soft_wrap=True, markup=False)
     if where.type == "cuda":
         out.print(f"the ref computes on {sanity.device_title(where)}, scratch on the CPU", soft_wrap=True)
     findings = []
@@ -54,6 +54,9 @@ def verify(
     if figures:
         out.print(tables.sanity_table(figures))
     report.print_verdicts(out, findings, strict)
+    for figure in figures:
+        if not figure.holds:
+            out.print(f"[bold red]but not as expected[/]: {figure.name}", soft_wrap=True)
     body = {"findings": findings, "summary": report.summary(findings), "sanity": figures}
     report.write_json(json_to, "verify", seed, source.name, body)
     if log:
