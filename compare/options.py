@@ -44,8 +44,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw: the s
 Data = Annotated[
     str,
     typer.Option(
-        metavar="auto|cifar10|folder:PATH|npz:FILE|synthetic",
-        help="Images to use. auto: CIFAR-10 if it is already there, else the synthetic set; nothing is downloaded.",
+        metavar="SOURCE",
+        help="auto, cifar10, folder:PATH, npz:FILE or synthetic. auto: CIFAR-10 if it is already there, else the "
+        "synthetic images; nothing is downloaded.",
     ),
 ]
 DataRoot = Annotated[

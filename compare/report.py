@@ -139,7 +139,7 @@ def alike(findings: Sequence[Finding]) -> list[list[Finding]]:
 @contextmanager
 def progress(out: Console, total: int | None = None) -> Iterator[Callable[[str], None]]:
     """A spinner with the present task, on a terminal only; yields what to call at every step."""
-    if not out.is_terminal or out.quiet:
+    if not out.is_interactive or out.quiet:
         yield lambda _: None
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

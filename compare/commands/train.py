@@ -26,7 +26,9 @@ INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="softmax, svm or two-layer.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="softmax, svm or two-layer; what is not given is its own.")
+    ],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[
         str | None, typer.Option(metavar="N|full", help="Images a step; full takes all of them.")
@@ -46,7 +48,7 @@ def train(
     ] = None,
     rule: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, inverse or cosine.")] = None,
-    dtype: options.Dtype = options.Dtype.float32,
+    dtype: Annotated[options.Dtype, typer.Option(help="Working precision of both sides.")] = options.Dtype.float32,
     seed: options.Seed = 0,
     data: options.Data = "auto",
     data_root: options.DataRoot = None,
@@ -228,7 +230,7 @@ def _interruptible() -> Iterator[Any]:
 @contextmanager
 def _progress(out: Console, steps: int) -> Iterator[Any]:
     """A progress bar, on a terminal only; yields what to call with epoch and loss after each step."""
-    if not out.is_terminal or out.quiet:
+    if not out.is_interactive or out.quiet:
         yield lambda epoch, loss: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
