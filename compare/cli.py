@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from compare.commands import bench, board, data, graph, listing, sweep, train, verify
+from compare.commands import bench, board, data, experiment, graph, listing, sweep, train, verify
 from compare.records import Refusal
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
+app.command("experiment")(experiment.experiment)
 app.command("data")(data.data)
 app.command("graph")(graph.graph)
 app.command("board")(board.board)
