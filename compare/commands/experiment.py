@@ -92,13 +92,15 @@ def _told(result: Result, images: Dataset, runs: Path | None, out: Console) -> i
     from compare.board import new_folder
     from compare.board_trials import log_picture
     from compare.experiments import show
+    from compare.experiments.registry import EXPERIMENTS
 
     out.print(show.table(result))
     for text in show.remarks(result):
         out.print(text, soft_wrap=True, markup=False, highlight=False)
     if runs is not None:
         folder = new_folder(runs, "experiment", result.name)
-        figure = show.picture(result, f"{images.name}, {len(images.train.labels):,} images to train on")
+        title = result.claim or EXPERIMENTS[result.name].title
+        figure = show.picture(result, title, f"{images.name}, {len(images.train.labels):,} images to train on")
         (folder / f"{result.name}.png").write_bytes(show.png(figure))
         log_picture(folder / "result", f"experiment/{result.name}", show.pixels(figure), show.markdown(result))
         out.print(f"picture: {folder / result.name}.png", soft_wrap=True, markup=False, highlight=False)

@@ -78,7 +78,7 @@ def as_json(result: Result) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def picture(result: Result, note: str) -> Figure:
+def picture(result: Result, title: str, note: str) -> Figure:
     """The curves, mean over the seeds, the range of the seeds shaded; note says which images."""
     from matplotlib.figure import Figure
 
@@ -100,7 +100,7 @@ def picture(result: Result, note: str) -> Figure:
     axes.legend(frameon=False, fontsize=9)
     seeds = max((len(curve.y) for curve in result.curves), default=0)
     line = f"{note}; mean of {seeds} seeds, their range shaded" if seeds > 1 else f"{note}; one seed"
-    axes.set_title("\n".join([result.claim or result.name, line]), fontsize=10, loc="left")
+    axes.set_title(f"{title}\n{line}", fontsize=10, loc="left")
     return figure
 
 
