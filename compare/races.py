@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from compare import network_race
 from compare.bench import Task
 from compare.check import Measured, compared, generator, measure
 from compare.differ import form_fault, judge
@@ -137,6 +138,9 @@ def _rule(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
 
 def _objective(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
     """Race loss and gradient over (N, 3073) rows: the textbook page, and the fast form with buffers kept."""
+    if pair.at == "two_layer.objective":
+        yield from _network(pair, rng, full)
+        return
     if pair.at not in LOSS:
         yield from _first_case(pair, rng, full)
         return
@@ -148,6 +152,17 @@ def _objective(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Tas
             agree = partial(judge_answer, partial(answered, call))
             people = partial(ask_ref, pair, case)
             yield Task(name, form, call, ref, agree, floor, people, held)
+
+
+def _network(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
+    """Race loss and gradient of a two-layer network with 100 hidden units: textbook, and fast with buffers kept."""
+    for N in FULL_SIZES if full else SIZES:
+        case = cast(network_race.case(rng, N), DTYPE)
+        judge_answer, ref = judged(pair, case), network_race.best_torch(case)
+        floor, people = network_race.products(case), network_race.as_written(case)
+        for form, call, held in network_race.forms(case):
+            agree = partial(judge_answer, partial(answered, call))
+            yield Task(f"two_layer {N}", form, call, ref, agree, floor, people, held)
 
 
 def forms(at: str, case: Case) -> Iterator[tuple[str, Answer, float]]:

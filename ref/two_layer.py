@@ -76,6 +76,12 @@ def objective(
     return value
 
 
+def flow(params: Params, X: Tensor, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """What each linear layer puts out, and the loss's gradient by each of these."""
+    outs = outputs(params, X.detach().requires_grad_())
+    return outs, list(torch.autograd.grad(losses.softmax(outs[-1], y), outs))
+
+
 @cache
 def _network(*widths: int) -> Network:
     return Network(*widths)

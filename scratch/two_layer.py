@@ -11,7 +11,7 @@ import numpy as np
 
 from scratch import losses
 from scratch.arrays import Array, Grads, Params
-from scratch.layers import affine_backward, affine_forward, relu_backward, relu_forward
+from scratch.layers import affine_forward, relu_backward, relu_forward
 from scratch.linear import PENALTIES
 
 SCHEMES = {"he": lambda n, m: (2 / n) ** 0.5, "xavier": lambda n, m: (2 / (n + m)) ** 0.5}
@@ -55,13 +55,10 @@ def objective(
     passes no gradient. Raises ValueError for labels that name no class, KeyError for an unknown penalty.
     """
     outs, inputs, passes = _forward(params, X)
-    value, dloss = losses.softmax(outs[-1], y)
-    dout, grads = dloss["scores"], {}
-    for k in range(len(outs), 0, -1):
-        back = affine_backward(dout, inputs[k - 1])
-        grads[f"W{k}"], grads[f"b{k}"] = back["W"], back["b"]
-        if k > 1:
-            dout = relu_backward(back["X"], passes[k - 2])["X"]
+    value, douts = _backward(params, outs, passes, y)
+    grads = {}
+    for k, (x, dout) in enumerate(zip(inputs, douts, strict=True), start=1):
+        grads[f"W{k}"], grads[f"b{k}"] = x.T @ dout, dout.sum(axis=0)
     for name, param in params.items():
         if decay_bias or name.startswith("W"):
             extra, dextra = PENALTIES[penalty](param, reg)
@@ -70,15 +67,33 @@ def objective(
     return value, grads
 
 
-def _forward(params: Params, X: Array) -> tuple[list[Array], list[tuple[Array, Array]], list[Array]]:
-    """Outputs of the affine layers, and the caches of these and of the ReLUs between them."""
-    outs, inputs, passes = [], [], []
-    n = len(params) // 2
-    for k in range(1, n + 1):
-        out, cache = affine_forward(X, params[f"W{k}"], params[f"b{k}"])
-        outs.append(out)
-        inputs.append(cache)
-        if k < n:
-            X, cache_relu = relu_forward(out)
-            passes.append(cache_relu)
+def flow(params: Params, X: Array, y: Array) -> tuple[list[Array], list[Array]]:
+    """What each affine layer puts out, (N, H) and at last (N, C), and the softmax loss's gradient by each of these."""
+    outs, _, passes = _forward(params, X)
+    return outs, _backward(params, outs, passes, y)[1]
+
+
+def _forward(params: Params, X: Array) -> tuple[list[Array], list[Array], list[Array]]:
+    """Outputs and inputs of the affine layers, and the caches of the ReLUs between them."""
+    outs: list[Array] = []
+    inputs, passes = [X], []
+    for k in range(1, len(params) // 2 + 1):
+        if k > 1:
+            out, cache = relu_forward(outs[-1])
+            inputs.append(out)
+            passes.append(cache)
+        outs.append(affine_forward(inputs[-1], params[f"W{k}"], params[f"b{k}"])[0])
     return outs, inputs, passes
+
+
+def _backward(params: Params, outs: list[Array], passes: list[Array], y: Array) -> tuple[Array, list[Array]]:
+    """Loss, and its gradient by the output of each layer: through W of the layer above, then where the ReLU passes.
+
+    The gradient by X itself, as large a product as that by W1, is nobody's wish.
+    """
+    value, dloss = losses.softmax(outs[-1], y)
+    douts = [dloss["scores"]]
+    for k in range(len(outs), 1, -1):
+        dinput = douts[-1] @ params[f"W{k}"].T
+        douts.append(relu_backward(dinput, passes[k - 2])["X"])
+    return value, douts[::-1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratch import graph, layers, norms
+from scratch import graph, layers, norms, two_layer
 
 
 def _relu(ops, X):
@@ -11,7 +11,7 @@ def _relu(ops, X):
 
 
 def _leaky(ops, X):
-    return ops.relu(X) - 0.01 * ops.relu(-X)
+    return 0.01 * X + 0.99 * ops.relu(X)  # at 0 the slope is that of the first term, as the layer has it
 
 
 def _sigmoid(ops, X):
@@ -42,6 +42,7 @@ def _norm(axis):
 
 RNG = np.random.default_rng(7)
 ONE = {"X": RNG.normal(0, 1.5, (8, 5))}
+ONE["X"][2, 3] = 0.0  # a kink
 NORM = {**ONE, "gamma": RNG.normal(1, 0.3, 5), "beta": RNG.normal(0, 1, 5)}
 MASK = RNG.random((8, 5)) > 0.4
 RUNNING = np.stack([RNG.normal(0, 1, 5), RNG.uniform(0.5, 2, 5)])
@@ -78,3 +79,26 @@ def test_a_layer_written_in_the_graph_is_the_layer(name):
     np.testing.assert_allclose(root.value, out, rtol=1e-12, atol=1e-14)
     for n, grad in backward(dout, cache).items():
         np.testing.assert_allclose(wires[n].grad, grad, rtol=1e-11, atol=1e-13, err_msg=n)
+
+
+def test_a_network_written_in_the_graph_is_the_network():
+    """Three layers under log-sum-exp: objective and every gradient, and the flow to each layer's output."""
+    rng = np.random.default_rng(3)
+    params = two_layer.init(rng, 6, (5, 4), 3)
+    X, y, reg = rng.normal(0, 1, (7, 6)), rng.integers(0, 3, 7), 0.1
+    wires = {name: graph.Node(p) for name, p in params.items()}
+    outs = [X @ wires["W1"] + wires["b1"]]
+    for k in (2, 3):
+        outs.append(graph.relu(outs[-1]) @ wires[f"W{k}"] + wires[f"b{k}"])
+    scores = outs[-1] - graph.amax(outs[-1], axis=1, keepdims=True)
+    loss = graph.mean(graph.log(graph.sum(graph.exp(scores), axis=1)) - scores[np.arange(7), y])
+    root = loss + reg * (graph.sum(wires["W1"] ** 2) + graph.sum(wires["W2"] ** 2) + graph.sum(wires["W3"] ** 2))
+    graph.backward(root)
+    value, grads = two_layer.objective(params, X, y, reg)
+    assert root.value == pytest.approx(value, rel=1e-14)
+    for name, grad in grads.items():
+        np.testing.assert_allclose(wires[name].grad, grad, rtol=1e-11, atol=1e-14, err_msg=name)
+    mine, dmine = two_layer.flow(params, X, y)
+    for k in range(3):
+        np.testing.assert_allclose(outs[k].value, mine[k], rtol=1e-13)
+        np.testing.assert_allclose(outs[k].grad, dmine[k], rtol=1e-11, atol=1e-14)

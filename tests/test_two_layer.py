@@ -148,6 +148,16 @@ def test_hidden_is_what_enters_the_relus():
     np.testing.assert_allclose(two_layer.hidden(params, X), theirs, rtol=1e-11, atol=1e-14)
 
 
+def test_both_sides_tell_the_same_flow():
+    params, X, y = draw(H=(5, 3))
+    mine = two_layer.flow(params, X, y)
+    tensors = {name: torch.from_numpy(p) for name, p in params.items()}
+    theirs = ref.two_layer.flow(tensors, torch.from_numpy(X), torch.from_numpy(y))
+    for a, b in zip((*mine[0], *mine[1]), (*theirs[0], *theirs[1]), strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-11, atol=1e-14)
+    assert [dout.shape for dout in mine[1]] == [(9, 5), (9, 3), (9, 4)]
+
+
 @pytest.mark.parametrize("name", ["two_layer", "fused_two_layer"])
 def test_the_pair_agrees_with_three_witnesses(name):
     (pair,) = select([name])

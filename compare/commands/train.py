@@ -110,7 +110,7 @@ def _run(
     """Load, train, log, report; return the exit status."""
     from dataclasses import replace
 
-    from compare import flow, lockstep, outcome, report
+    from compare import flow, lockstep, outcome, report, signs
     from compare.data import load
 
     images = load(source, root, plan.seed)
@@ -151,13 +151,13 @@ def _run(
         if board is not None:
             board.close()
     folder = str(board.folder) if board is not None else None
-    signs = watch.signs()
-    body = outcome.as_json(plan, result, folder) | {"warnings": flow.as_json(signs)}
+    found = signs.signs(watch)
+    body = outcome.as_json(plan, result, folder) | {"warnings": signs.as_json(found)}
     if board is not None:
         report.write_json(str(board.folder / "result.json"), "train", plan.seed, images.name, body)
     report.write_json(json_to, "train", plan.seed, images.name, body)
     out.print(outcome.table(result))
-    for line in flow.remarks(signs) + outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
+    for line in signs.remarks(found) + outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
         out.print(line, soft_wrap=True, markup=False)
     return INTERRUPTED if not ended else int(result.flagged is not None)
 
