@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compare.kinds import ask_scratch
-from compare.records import Case, Finding, Outcome, Pair, Verdict
+from compare.records import REFUSAL, Case, Finding, Outcome, Pair, Verdict
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -42,6 +42,28 @@ def invariants(pair: Pair, case: Case, rng: np.random.Generator) -> Iterator[Fin
                 f": off by {worst:.3g} times what rounding may do" if worst < 1e100 else ""
             )  # a yes or no has no size
             row = replace(row, verdict=Verdict.DIFFER, message=f"does not hold{much}")
+        yield row
+
+
+def refusals(pair: Pair) -> Iterator[Finding]:
+    """Inputs that mean nothing must raise ValueError, not answer."""
+    for name, inputs in pair.refuses:
+        row = Finding(
+            pair.name,
+            pair.at,
+            name,
+            "float64",
+            REFUSAL,
+            Verdict.DIFFER,
+            message="answered instead of refusing",
+        )
+        wrt = tuple(n for n in inputs if n not in ("X", "y")) if pair.kind == "objective" else ("scores",)
+        try:
+            ask_scratch(pair, Case(name, inputs, wrt))
+        except ValueError as error:
+            row = replace(row, verdict=Verdict.AGREE, message=str(error))
+        except Exception as error:  # any other exception is not the refusal that is promised
+            row = replace(row, message=f"raised {type(error).__name__} instead of ValueError: {error}")
         yield row
 
 

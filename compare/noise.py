@@ -1,11 +1,11 @@
 """How large rounding may be, here: measured on the case at hand, by moving everything that rounding moves.
 
-The ref is asked K times again, the axes over which the mathematics sums permuted each time. In half of the replays
-the inputs and the result of every torch operation, forward and backward, are moved by at most one ulp as well
-(Monte Carlo arithmetic; Parker, 1997). In the other half nothing is moved, but sums and matrix products are added
-up one term after the other, as a plain loop does: a library's blocked sums round less and a loop is not wrong for
-that, and roundings that repeat (the same pixel value in many images) stay as correlated as they are.
-What these replays do to the answer is what any stable algorithm may do to it.
+The ref is asked K times again (MANY times where that leaves doubt), the axes over which the mathematics sums permuted
+each time. In half of the replays the inputs and the result of every torch operation, forward and backward, are moved
+by at most one ulp as well (Monte Carlo arithmetic; Parker, 1997). In the other half nothing is moved, but sums and
+matrix products are added up one term after the other, as a plain loop does: a library's blocked sums round less and a
+loop is not wrong for that, and roundings that repeat (the same pixel value in many images) stay as correlated as they
+are. What these replays do to the answer is what any stable algorithm may do to it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 K = 8
+MANY = 32  # where eight leave doubt: of a single number they are too few to tell an unlucky sum from a wrong one
 Sums = Sequence[Mapping[str, int]]  # each: quantity or argument -> the axis of it that one sum runs over
 
 
@@ -136,13 +137,15 @@ def permuted(case: Case, sums: Sums, rng: np.random.Generator) -> tuple[Case, Ca
     return Case(case.name, inputs, case.wrt, case.options, case.exact), back
 
 
-def replays(ask: Callable[[Case], Outcome], case: Case, sums: Sums, rng: np.random.Generator) -> list[dict[str, Array]]:
-    """The K answers, each a dict of quantities in float64 with its axes in the case's own order.
+def replays(
+    ask: Callable[[Case], Outcome], case: Case, sums: Sums, rng: np.random.Generator, count: int = K
+) -> list[dict[str, Array]]:
+    """The answers, count of them, each a dict of quantities in float64 with its axes in the case's own order.
 
     An exact case is never moved: there, rounding does nothing, and a moved input would leave the kink.
     """
     answers = []
-    for k in range(K):
+    for k in range(count):
         loops = case.exact or k % 2 == 1
         replay, back = permuted(case if loops else moved(case, rng), sums, rng)
         with Jitter(rng, loops):
@@ -168,6 +171,17 @@ def noise_of(errors: Sequence[Array], truth: Array, dtype: np.dtype[Any]) -> Noi
     entry = 2 * np.maximum(*smooth) + u * np.abs(truth) + tiny
     floor = float(entry.sum()) if truth.size == 1 else u * float(np.linalg.norm(truth)) + tiny * np.sqrt(truth.size)
     return Noise(max(tensor, floor), entry)
+
+
+def chained(noise: Noise, truth: Array) -> Noise:
+    """Noise of a schedule, whose rate may be multiplied on from step to step, as torch does and no replay moves.
+
+    By step t such a chain has rounded t times, and the factor, itself rounded, has entered t times over: each by u
+    of a rate that may have been the largest. So the noise of step t is never below (t + 1) u max |rate|.
+    """
+    u = float(np.finfo(np.float64).eps) / 2
+    floor = u * np.arange(1, truth.size + 1) * float(np.abs(truth).max())
+    return Noise(max(noise.tensor, float(np.linalg.norm(floor))), np.maximum(noise.entry, floor))
 
 
 def _root_mean_square(errors: Array) -> Array:
