@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 DTYPES = ("float32", "float64")
-# Noise units between which K replays do not settle it. Of one number, four replays of a half are four draws: beyond x
-# units by bad luck lies the share of Student's t (4 degrees) beyond 2x, 4e-9 at 100; with MANY it is 3e-8 at BOUND.
-DOUBT = (1.5, 100.0)
+# Noise units from which on K replays settle nothing. Of one number, four replays of a half are four draws, and by bad
+# luck beyond x units lies the share of Student's t (4 degrees of freedom) beyond 2x: 6e-4 at BOUND. Of MANY it is 3e-8.
+DOUBT = 1.5
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
     with np.errstate(all="ignore"):
         residual, flipped = kinks.explain(np.asarray(mine, np.float64) - truth, measured.flips, quantity)
     found = difference(quantity, mine, truth, measured.noise[quantity], residual, flipped)
-    if DOUBT[0] < found.noise_units < DOUBT[1]:
+    if DOUBT < found.noise_units < np.inf:
         found = difference(quantity, mine, truth, measured.finer()[quantity], residual, flipped)
     return found
 

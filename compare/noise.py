@@ -5,7 +5,9 @@ each time. In half of the replays the inputs and the result of every torch opera
 by at most one ulp as well (Monte Carlo arithmetic; Parker, 1997). In the other half nothing is moved, but sums and
 matrix products are added up one term after the other, as a plain loop does: a library's blocked sums round less and a
 loop is not wrong for that, and roundings that repeat (the same pixel value in many images) stay as correlated as they
-are. What these replays do to the answer is what any stable algorithm may do to it.
+are. Every second of these sums c times its terms, and divides by c at the end, as code does that has 1/N or reg inside:
+terms on a grid may add up without any rounding, and scaled ones not. What these replays do to the answer is what any
+stable algorithm may do to it.
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ def decompositions() -> Mapping[Any, Callable[..., Any]]:
 
 
 class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves this base untyped
-    """Inside this context rounding differs: by moved results, or with loops, by sums added up in order."""
+    """Inside this context rounding differs: by moved results, or with loops, by sums of scaled terms, in order."""
 
-    def __init__(self, rng: np.random.Generator, loops: bool = False) -> None:
+    def __init__(self, rng: np.random.Generator, loops: bool = False, scale: float = 1.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch leaves this base untyped
-        self.loops = loops
+        self.loops, self.scale = loops, scale
         self.generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -54,7 +56,8 @@ class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves
             with self:
                 return opened(*args, **(kwargs or {}))
         if self.loops:
-            return LOOPS.get(func, func)(*args, **(kwargs or {}))
+            loop = LOOPS.get(func)
+            return loop(self.scale, *args, **(kwargs or {})) if loop else func(*args, **(kwargs or {}))
         out = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.amax.default or any(r.alias_info is not None for r in func._schema.returns):
             return out  # a selection, a view or an in-place result is no new rounding
@@ -71,8 +74,10 @@ class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves
         return out * (1 + unit * xi)
 
 
-def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def _mm(scale: float, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The product a @ b, the terms of each entry added in order (above 512 terms, in 512 bundles)."""
+    if scale != 1:
+        return _mm(1.0, a * scale, b) / scale
     out = a.new_zeros(a.shape[0], b.shape[1])
     step = -(-a.shape[1] // 512)
     for k in range(0, a.shape[1], step):
@@ -80,15 +85,19 @@ def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **scales: float) -> torch.Tensor:
-    return scales.get("beta", 1) * bias + scales.get("alpha", 1) * _mm(a, b)
+def _addmm(scale: float, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **factors: float) -> torch.Tensor:
+    return factors.get("beta", 1) * bias + factors.get("alpha", 1) * _mm(scale, a, b)
 
 
-def _sum(x: torch.Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, **options: Any) -> torch.Tensor:
+def _sum(
+    scale: float, x: torch.Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, **options: Any
+) -> torch.Tensor:
     """x.sum(dim), added in order: NumPy's running sums do just that."""
     axes = sorted(d % x.ndim for d in dim) if dim else list(range(x.ndim))
     if not x.dtype.is_floating_point or x.numel() == 0 or x.ndim == 0:
         return torch.sum(x, axes, keepdim, **options)
+    if scale != 1:
+        return _sum(1.0, x * scale, axes, keepdim, **options) / scale
     kept = [d for d in range(x.ndim) if d not in axes]
     terms = x.permute(*axes, *kept).reshape(-1, *(x.shape[d] for d in kept)).cpu().numpy()
     total = np.array(np.add.accumulate(terms, axis=0)[-1])
@@ -148,7 +157,7 @@ def replays(
     for k in range(count):
         loops = case.exact or k % 2 == 1
         replay, back = permuted(case if loops else moved(case, rng), sums, rng)
-        with Jitter(rng, loops):
+        with Jitter(rng, loops, float(rng.uniform(1, 2)) if k % 4 == 3 and not case.exact else 1.0):
             outcome = ask(replay)
         answers.append({q: back(q, np.asarray(x, np.float64)) for q, x in outcome.quantities().items()})
     return answers
@@ -192,10 +201,10 @@ def _root_mean_square(errors: Array) -> Array:
 
 
 def _rank_one(square: Array) -> Array:
-    """Row mean times column mean over the grand mean; for a vector, its mean."""
-    if square.ndim < 2:
+    """Row mean times column mean over the grand mean; for a vector, or a single row or column, its mean."""
+    table = square.reshape(len(square), -1) if square.ndim else square
+    if 1 in table.shape or table.ndim < 2:
         return np.full_like(square, square.mean())
-    table = square.reshape(len(square), -1)
     mean = table.mean()
     if mean == 0:
         return np.zeros_like(square)

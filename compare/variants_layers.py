@@ -135,9 +135,12 @@ def _eval_folded_backward(dout: Array, cache: Any) -> dict[str, Array]:
 
 
 def _moved_by_the_gap(X: Array, running: Array, momentum: float = 0.1) -> Array:
+    """From the nearer end, as torch.lerp: from the other, the gap times nearly 1 would leave its rounding behind."""
     mean = np.mean(X, axis=0)
-    variance = np.sum((X - mean) ** 2, axis=0) / X.dtype.type(len(X) - 1)
-    return np.asarray(running + X.dtype.type(momentum) * (np.stack([mean, variance]) - running))
+    batch = np.stack([mean, np.sum((X - mean) ** 2, axis=0) / X.dtype.type(len(X) - 1)])
+    if momentum < 0.5:
+        return np.asarray(running + X.dtype.type(momentum) * (batch - running))
+    return np.asarray(batch - X.dtype.type(1 - momentum) * (batch - running))
 
 
 def _corrected_after(X: Array, running: Array, momentum: float = 0.1) -> Array:

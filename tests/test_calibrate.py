@@ -8,12 +8,10 @@ from threadpoolctl import threadpool_limits
 
 from compare import calibrate, check, variants
 from compare.calibrate import one, quantiles, rows
-from compare.differ import BOUND
-from compare.draws import draw
 from compare.kinds import cast
 from compare.noise import chained, noise_of
 from compare.pairs import TABLE
-from compare.records import Verdict
+from compare.records import Noise, Outcome, Verdict
 from compare.sides import side
 from compare.variants import Variant
 
@@ -60,29 +58,24 @@ def test_quantiles_are_of_the_samples_themselves():
     assert quantiles(range(101)) == (50, 99, 100, 100)
 
 
+def known(fine):
+    """One number whose truth is 0 and whose noise was 1 in eight replays."""
+    return check.Measured(Outcome(np.zeros(()), {}), {"value": Noise(1.0, np.ones(()))}, [], fine)
+
+
 def test_where_eight_replays_leave_doubt_more_decide():
-    """Of this draw's value, eight replays say 4.7 units for a plain loop, which is right: four of them were lucky."""
-    pair = PAIR["svm_objective"]
-    rng = check.generator(0, "draw", "8599")
-    rng.integers(2)
-    case = cast(draw(pair, rng), "float32")
-    known = check.measure(pair, case, "float32")
-    coarse, fine = (noise["value"].tensor for noise in (known.noise, known.finer()))
-    assert fine > 1.5 * coarse
-    assert known.finer() is known.finer()
-    truth = float(known.truth.value)
-    found = check.compared("value", np.asarray(truth + 4.7 * coarse), known)
-    assert found.noise_units == pytest.approx(4.7 * coarse / fine)
-    assert found.noise_units < BOUND * 0.7
+    fine = known(lambda: {"value": Noise(3.0, np.array(2.0))})
+    found = check.compared("value", np.array(6.0), fine)
+    assert (found.tensor_units, found.entry_units) == (2.0, 3.0)
+    assert check.compared("value", np.array(check.DOUBT), fine).noise_units == check.DOUBT
 
 
-def test_of_what_is_plainly_right_or_wrong_no_more_is_measured():
+def test_more_replays_are_fresh_are_taken_once_and_repeat_with_their_seed():
     pair = PAIR["l2"]
     case = cast(next(iter(pair.cases(np.random.default_rng(0)))), "float32")
-    known = check.measure(pair, case, "float32")
-    for units in (1.0, 1e3):
-        off = np.asarray(float(known.truth.value) + units * known.noise["value"].tensor)
-        assert check.compared("value", off, known).noise_units == pytest.approx(units)
+    first, second = (check.measure(pair, case, "float32", seed=3) for _ in range(2))
+    assert first.finer() is first.finer()
+    assert first.finer()["value"].tensor == second.finer()["value"].tensor != first.noise["value"].tensor
 
 
 def test_a_chain_of_products_may_round_at_every_step():

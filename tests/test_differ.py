@@ -117,7 +117,7 @@ WHERE = {
 def test_an_error_of_ten_noise_units_is_found_wherever_it_is(measured, name, where, units):
     """Random signs, and a relative error of 1: of an entry's noise units at one entry, of the tensor's elsewhere."""
     known, answer = measured[name]
-    noise = known.noise["dW"]
+    noise = known.finer()["dW"]
     rng = np.random.default_rng(units)
     for _ in range(20):
         wrong = answer["dW"].astype(np.float64)

@@ -182,3 +182,21 @@ def test_noise_by_hand():
     assert noise.entry[1, 1] < 1e-300
     vector = noise_of([np.array([2.0, 0.0])] * K, np.zeros(2), np.dtype(np.float64))
     assert vector.entry == pytest.approx([2 * np.sqrt(4 + 2), 2 * np.sqrt(2)])
+
+
+def test_terms_on_a_grid_round_when_they_are_scaled():
+    """Whole numbers add up exactly; multiplied by 1.7 first, as code has it that multiplies first, they do not."""
+    x = torch.arange(1.0, 2001.0)
+    with Jitter(np.random.default_rng(0), loops=True):
+        assert float(x.sum()) == 2001000.0
+        assert float((x[None, :512] @ torch.ones(512, 1))[0, 0]) == 131328.0
+    with Jitter(np.random.default_rng(0), loops=True, scale=1.7):
+        errors = float(x.sum()) - 2001000.0, float((x[None, :512] @ torch.ones(512, 1))[0, 0]) - 131328.0
+    for error, size, terms in zip(errors, (2001000.0, 131328.0), (2000, 512), strict=True):
+        assert 0 < abs(error) < terms * EPS32 * size
+
+
+def test_a_single_column_is_smoothed_as_a_vector_is():
+    error = np.array([2.0, 0.0])
+    column, vector = (noise_of([e] * K, np.zeros(e.shape), np.dtype(np.float64)) for e in (error[:, None], error))
+    assert column.entry[:, 0] == pytest.approx(vector.entry)
