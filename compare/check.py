@@ -191,6 +191,8 @@ def conclude(
         scratch=found.scratch,
         ref=found.ref,
         numerical=heard.value if heard else None,
+        slopes=heard.slopes if heard else 0,
+        unjudged=heard.unjudged if heard else 0,
         causes=causes,
         message=message,
     )

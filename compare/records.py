@@ -109,6 +109,8 @@ class Finding:
     causes: tuple[Cause, ...] = ()
     convention: str = ""
     message: str = ""
+    slopes: int = 0  # that the numerical gradient worked out: every coordinate, or directions
+    unjudged: int = 0  # of these: at a kink that no step avoids
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,12 @@ def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = Fal
             where = ", ".join(dict.fromkeys(o.case for o in others))
             out.print(f"    [dim]likewise in {len(others)} more: {escape(where)}[/]", soft_wrap=True)
     out.print()
+    slopes = sum(f.slopes for f in findings)
+    if slopes:
+        unjudged = sum(f.unjudged for f in findings)
+        out.print(
+            f"numerical gradient: {slopes:,} slopes, {unjudged:,} ({unjudged / slopes:.2%}) at a kink, not checkable"
+        )
     counts = summary(findings)
     pairs = len({f.pair for f in findings})
     words = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "nothing was compared"

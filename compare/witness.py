@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 FULL = 256  # up to this many coordinates are all differentiated; beyond, blocks in random directions
+BLUR = 1e-3  # an error beyond this share of a typical entry judges nothing
 UNJUDGED = 0.05  # a larger share of coordinates that no step can judge is inconclusive
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What the numerical gradient says of one gradient; value is its own at the entry that was asked about."""
+    """What the numerical gradient says of one gradient; value is its own at the entry that was asked about.
+
+    slopes were worked out (every coordinate's, or those of directions), of which unjudged no step could tell apart
+    from a kink. At kinks that are meant every slope is judged: by the two one-sided ones.
+    """
 
     verdict: Verdict
     value: float | None
     message: str = ""
+    slopes: int = 0
+    unjudged: int = 0
 
 
 class Numerical:
@@ -62,26 +69,26 @@ class Numerical:
         return self._linear
 
     def _full(self, gradient: Array, error: Array, mine: Array, truth: Array, entry: tuple[int, ...]) -> Heard:
-        value = float(gradient[entry])
         scale = float(np.sqrt(np.mean(np.square(gradient)))) or 1.0
         # the gradient that is judged rounds as well: never below that
         allowed = error + 16 * np.finfo(np.float64).eps * (np.abs(gradient) + scale)
         wrong = np.abs(mine - gradient) > allowed
+        unjudged = 0 if self.case.exact else int(np.sum(error > BLUR * scale))
+        heard = Heard(Verdict.AGREE, float(gradient[entry]), slopes=gradient.size, unjudged=unjudged)
         if wrong.any():
             worst = np.unravel_index(int(np.argmax(np.abs(mine - gradient) / allowed)), gradient.shape)
             fair = bool(np.all(np.abs(truth - gradient) <= allowed))
             side_with = "ref: scratch's derivative is wrong" if fair else "neither side"
             at = [int(i) for i in worst]
-            return Heard(
-                Verdict.DIFFER,
-                value,
+            message = (
                 f"the numerical gradient sides with {side_with} ({int(wrong.sum())} entries; at {at} it is "
-                f"{float(gradient[worst]):.6g} ± {float(error[worst]):.1g}, scratch {float(mine[worst]):.6g})",
+                f"{float(gradient[worst]):.6g} ± {float(error[worst]):.1g}, scratch {float(mine[worst]):.6g})"
             )
-        blurred = float(np.mean(error > 1e-3 * scale))
-        if blurred > UNJUDGED and not self.case.exact:
-            return Heard(Verdict.INCONCLUSIVE, value, f"{blurred:.0%} of the numerical gradient could not be judged")
-        return Heard(Verdict.AGREE, value)
+            return replace(heard, verdict=Verdict.DIFFER, message=message)
+        if unjudged > UNJUDGED * gradient.size:
+            message = f"{unjudged / gradient.size:.0%} of the numerical gradient could not be judged"
+            return replace(heard, verdict=Verdict.INCONCLUSIVE, message=message)
+        return heard
 
     def _blocks(self, name: str, x: Array, mine: Array, entry: tuple[int, ...]) -> Heard:
         numgrad = side("scratch", "numgrad.slope_along")
@@ -90,15 +97,17 @@ class Numerical:
         with np.errstate(all="ignore"):
             value, _ = numgrad(lambda moved: self._f(name, moved), x, one)
             found = side("scratch", "numgrad.search")(lambda moved: self._f(name, moved), x, mine, self.rng)
+        unjudged = 0 if self.case.exact else found.unjudged
+        heard = Heard(Verdict.AGREE, value, slopes=found.blocks, unjudged=unjudged)
         if found.suspects:
             where = [tuple(int(i) for i in np.unravel_index(int(s.where[0]), x.shape)) for s in found.suspects]
             s = found.suspects[0]
-            return Heard(
-                Verdict.DIFFER,
-                value,
+            message = (
                 f"the numerical gradient disagrees at {list(where[0])}: {s.slope:.6g} ± "
-                f"{s.error:.1g}, scratch {float(mine[where[0]]):.6g}",
+                f"{s.error:.1g}, scratch {float(mine[where[0]]):.6g}"
             )
-        if found.unjudged > UNJUDGED * found.blocks and not self.case.exact:
-            return Heard(Verdict.INCONCLUSIVE, value, f"{found.unjudged} of {found.blocks} blocks cross a kink")
-        return Heard(Verdict.AGREE, value)
+            return replace(heard, verdict=Verdict.DIFFER, message=message)
+        if unjudged > UNJUDGED * found.blocks:
+            message = f"{unjudged} of {found.blocks} blocks cross a kink"
+            return replace(heard, verdict=Verdict.INCONCLUSIVE, message=message)
+        return heard

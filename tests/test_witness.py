@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compare import check
+from compare import check, data, sanity
 from compare.kinds import ask_ref
 from compare.pairs import TABLE
 from compare.records import Case, Verdict
@@ -91,3 +91,46 @@ def test_every_coordinate_of_a_linear_model_is_worked_out_once(monkeypatch):
     for quantity in ("dW", "db", "dW"):
         witness.hear(quantity, truth[quantity], truth[quantity], (0,) * truth[quantity].ndim)
     assert len(calls) == 1
+
+
+# Images, every coordinate: 3,072 weights a class, and a margin here and there within a step of its kink.
+
+
+@pytest.fixture(scope="module")
+def on_images():
+    """The hinge objective on 60 built-in images, as verify asks it with --images 60, and its witness."""
+    batch = sanity.batch_of(data.load("synthetic", None, 0), 0, 60)
+    cases = PAIR["svm_objective"].cases(check.generator(0, "svm_objective"), batch)
+    case = next(c for c in cases if c.name == "images")
+    witness = Numerical(PAIR["svm_objective"], case, np.random.default_rng(0))
+    return case, witness, ask_ref(PAIR["svm_objective"], case).quantities()
+
+
+def test_every_coordinate_on_images_is_right_and_few_lie_at_a_kink(on_images):
+    _, witness, truth = on_images
+    heard = {q: witness.hear(q, truth[q], truth[q], (0,) * truth[q].ndim) for q in ("dW", "db")}
+    assert {h.verdict for h in heard.values()} == {Verdict.AGREE}
+    assert (heard["dW"].slopes, heard["db"].slopes) == (30720, 10)
+    assert sum(h.unjudged for h in heard.values()) < 0.005 * 30730
+
+
+def test_the_true_class_forgotten_is_seen_on_images(on_images):
+    case, witness, truth = on_images
+    x = case.inputs
+    scores = x["X"] @ x["W"] + x["b"]
+    rows = np.arange(len(x["y"]))
+    violated = (scores - scores[rows, x["y"]][:, None] + 1 > 0).astype(float)
+    violated[rows, x["y"]] = 0
+    forgotten = x["X"].T @ violated / len(rows) + 2 * case.options["reg"] * x["W"]
+    heard = witness.hear("dW", forgotten, truth["dW"], (0, 0))
+    assert heard.verdict is Verdict.DIFFER
+    assert "sides with ref: scratch's derivative is wrong" in heard.message
+
+
+def test_slopes_at_a_kink_are_counted_unless_they_were_meant():
+    scores = np.array([[1.0, 0.0, -3.0]] + [[4.0, 0.0, 0.0]] * 30)  # one margin of 0 moves two slopes of 93
+    case = Case("one tie", {"scores": scores, "y": np.zeros(31, int)}, ("scores",))
+    for exact, unjudged in ((False, 2), (True, 0)):
+        witness, truth = asked("hinge", case, exact)
+        heard = witness.hear("dscores", truth["dscores"], truth["dscores"], (0, 0))
+        assert (heard.verdict, heard.slopes, heard.unjudged) == (Verdict.AGREE, 93, unjudged)

@@ -15,6 +15,10 @@ def verify(
     seed: options.Seed = 0,
     data: options.Data = "auto",
     data_root: options.DataRoot = None,
+    images_asked: Annotated[
+        int | None,
+        typer.Option("--images", min=1, help="How many images the cases with images have.  [default: 128]"),
+    ] = None,
     dtype: Annotated[options.Dtype | None, typer.Option(help="One precision only.  [default: both]")] = None,
     device: options.Device = "cpu",
     strict: Annotated[bool, typer.Option("--strict", help="Imprecise counts as a failure too.")] = False,
@@ -38,7 +42,7 @@ def verify(
     if log:
         options.check_runs(runs, "leave out --log")
     source = images.load(data, data_root, seed)
-    batch = sanity.batch_of(source, seed)
+    batch = sanity.batch_of(source, seed, images_asked or sanity.IMAGES)
     out = report.console(quiet, json_to)
     out.print(source.note, soft_wrap=True, markup=False)
     if where.type == "cuda":
@@ -50,7 +54,7 @@ def verify(
         for finding in check.verify(chosen, batch, seed, dtypes, str(where)):
             findings.append(finding)
             track(f"{finding.pair}, {finding.case}")
-    figures = sanity.figures(chosen, source, seed)
+    figures = sanity.figures(chosen, batch)
     if figures:
         out.print(tables.sanity_table(figures))
     report.print_verdicts(out, findings, strict)
