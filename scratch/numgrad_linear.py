@@ -38,9 +38,9 @@ def linear_gradient(
     both one-sided slopes. Raises KeyError for an unknown loss or penalty.
     """
     W, b = (np.asarray(params[name], np.float64) for name in ("W", "b"))
-    features = np.vstack([np.asarray(X, np.float64).T, np.ones(len(y))])  # (D + 1, N)
-    scores = features[:-1].T @ W + b
-    largest = np.abs(features).max(axis=1)
+    features = np.hstack([np.asarray(X, np.float64), np.ones((len(y), 1))])  # (N, D + 1)
+    scores = features[:, :-1] @ W + b
+    largest = np.abs(features).max(axis=0)
     h = np.divide(REACH, largest, out=np.zeros_like(largest), where=largest > 0)
     slope, error = {"softmax": _softmax, "hinge": _hinge}[loss](features, h, scores, y)
     found = {}
@@ -54,33 +54,36 @@ def linear_gradient(
 def _softmax(features: Array, h: Array, scores: Array, y: Array) -> tuple[Array, Array]:
     """Moving score c by t multiplies Σ_j exp(s_j) by 1 - p_c + p_c exp(t): f is the log of that, less t if c = y.
 
-    exp(h x) serves all classes, and the product over examples needs one logarithm a block.
+    exp(h x) serves all classes, and the product over a block of examples, whose rows lie end to end for it, needs
+    one logarithm.
     Third derivatives of log-sum-exp stay below 1 / (6 √3), which bounds the truncation.
     """
     N, C = scores.shape
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     total = exp.sum(axis=1, keepdims=True)
-    p, rest = (exp / total).T.copy(), ((total - exp) / total).T.copy()  # (C, N)
-    slope, error = np.zeros((len(features), C)), np.zeros((len(features), C))
+    p, rest = exp / total, (total - exp) / total  # (N, C)
+    slope = np.zeros((len(h), C))
     factors = np.empty((BLOCK, BLOCK))
-    for d in range(0, len(features), BLOCK):
+    for d in range(0, len(h), BLOCK):
         for n in range(0, N, BLOCK):
-            up = np.exp(h[d : d + BLOCK, None] * features[d : d + BLOCK, n : n + BLOCK])
+            up = np.exp(h[d : d + BLOCK] * features[n : n + BLOCK, d : d + BLOCK])
             down = 1 / up
-            work = factors[: up.shape[0], : up.shape[1]]
+            work = factors[: len(up), : up.shape[1]]
             for c in range(C):
-                p_c, rest_c = p[c, n : n + BLOCK], rest[c, n : n + BLOCK]
+                p_c, rest_c = p[n : n + BLOCK, c : c + 1], rest[n : n + BLOCK, c : c + 1]
                 np.multiply(up, p_c, out=work)
                 work += rest_c
-                above = np.multiply.reduce(work, axis=1)
+                above = np.multiply.reduce(work, axis=0)
                 np.multiply(down, p_c, out=work)
                 work += rest_c
-                slope[d : d + BLOCK, c] += np.log(above / np.multiply.reduce(work, axis=1))
-    moved = h[:, None] > 0
-    slope = np.divide(slope, 2 * h[:, None], out=np.zeros_like(slope), where=moved) - features @ np.eye(C)[y]
-    rounding = np.divide(16 * EPS * np.sqrt(N), h[:, None], out=np.zeros_like(error), where=moved)
-    truncation = (h**2 / (36 * np.sqrt(3)) * (np.abs(features) ** 3).sum(axis=1))[:, None]
-    return slope / N, (rounding + truncation + EPS * np.abs(features).sum(axis=1)[:, None]) / N
+                slope[d : d + BLOCK, c] += np.log(above / np.multiply.reduce(work, axis=0))
+    width = np.where(h > 0, 2 * h, 1.0)[:, None]
+    slope = slope / width - features.T @ np.eye(C)[y]
+    size = np.abs(features)
+    rounding = np.divide(16 * EPS * np.sqrt(N), h, out=np.zeros_like(h), where=h > 0)
+    truncation = h**2 / (36 * np.sqrt(3)) * (size * size * size).sum(axis=0)
+    error = (rounding + truncation + EPS * size.sum(axis=0)) / N
+    return slope / N, np.repeat(error[:, None], C, axis=1)
 
 
 def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = True) -> tuple[Array, Array]:
@@ -93,7 +96,7 @@ def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = Tru
     N, C = scores.shape
     rows = np.arange(N)
     margins = scores - scores[rows, y][:, None] + 1
-    slope, error = np.zeros((len(features), C)), np.zeros((len(features), C))
+    slope, error = np.zeros((len(h), C)), np.zeros((len(h), C))
     for c in range(C):
         own, other = np.flatnonzero(y == c), np.flatnonzero(y != c)
         rivals = np.delete(margins[own], c, axis=1)  # (own, C - 1): the terms that the true class pulls down
@@ -101,18 +104,18 @@ def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = Tru
         example = np.concatenate([other, np.repeat(own, C - 1)])
         sign = np.where(y[example] == c, -1.0, 1.0)
         close = np.abs(m) <= REACH
-        for d in range(0, len(features), BLOCK):
-            x = features[d : d + BLOCK, example] * sign
-            t = h[d : d + BLOCK, None] * x
+        m, sign = m[:, None], sign[:, None]
+        for d in range(0, len(h), BLOCK):
+            t = features[example, d : d + BLOCK] * sign * h[d : d + BLOCK]
             change = np.maximum(m + t, 0) - np.maximum(m - t, 0)
-            slope[d : d + BLOCK, c] = change.sum(axis=1)
-            error[d : d + BLOCK, c] = np.maximum(np.abs(t[:, close]) - np.abs(m[close]), 0).sum(axis=1)
+            slope[d : d + BLOCK, c] = change.sum(axis=0)
+            error[d : d + BLOCK, c] = np.maximum(np.abs(t[close]) - np.abs(m[close]), 0).sum(axis=0)
     crossings = error.any(axis=1)
     width = np.where(h > 0, 2 * h, 1.0)[:, None]
     slope = slope / width / N
     error = (error + 16 * EPS * np.sqrt((margins**2).sum()) * (h[:, None] > 0)) / width / N
     if again and crossings.any():
-        finer, doubt = _hinge(features[crossings], h[crossings] / 1000, scores, y, again=False)
+        finer, doubt = _hinge(features[:, crossings], h[crossings] / 1000, scores, y, again=False)
         better = doubt < error[crossings]
         slope[crossings] = np.where(better, finer, slope[crossings])
         error[crossings] = np.where(better, doubt, error[crossings])
