@@ -32,6 +32,9 @@ class Task:
     floor: timing.Call | None = None
     people: timing.Call | None = None
     held_mb: float = 0.0  # what scratch keeps from call to call to be faster
+    ref_times: float = 1.0  # where a call of the ref does a share of the work only: how often it would be called
+    ref_in_numpy: bool = False
+    note: str | None = None  # what the columns mean, where they mean something else
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Row:
     people_ratio: float | None = None
     peak_mb: float | None = None
     ref_peak_mb: float | None = None
+    note: str | None = None
 
 
 def bench(tasks: Iterable[Task], threads: int = 1, effort: timing.Effort = EFFORT) -> Iterator[Row]:
@@ -75,6 +79,7 @@ def bench(tasks: Iterable[Task], threads: int = 1, effort: timing.Effort = EFFOR
 def _raced(task: Task, threads: int, effort: timing.Effort) -> Row:
     entries = {"scratch": task.scratch, "ref": task.ref, "floor": task.floor, "people": task.people}
     times = timing.race({name: call for name, call in entries.items() if call}, effort, threads)
+    times["ref"] = [task.ref_times * s for s in times["ref"]]
     seconds = {name: float(np.median(samples)) for name, samples in times.items()}
     against = {name: timing.ratio(times["scratch"], samples) for name, samples in times.items()}
     return Row(
@@ -93,5 +98,6 @@ def _raced(task: Task, threads: int, effort: timing.Effort) -> Row:
         floor_ratio=against["floor"].median if task.floor else None,
         people_ratio=against["people"].median if task.people else None,
         peak_mb=task.held_mb + timing.numpy_peak_mb(task.scratch),
-        ref_peak_mb=timing.torch_peak_mb(task.ref),
+        ref_peak_mb=(timing.numpy_peak_mb if task.ref_in_numpy else timing.torch_peak_mb)(task.ref),
+        note=task.note,
     )

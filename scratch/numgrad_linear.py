@@ -12,7 +12,8 @@ from scratch.arrays import Array, Params
 
 EPS = float(np.finfo(np.float64).eps)
 REACH = 1e-5  # the furthest that one step moves any score: truncation and rounding meet near here
-BLOCK = 128  # examples whose factors are multiplied before one logarithm; features moved together
+ROWS, COLUMNS = 64, 512  # examples and features at a time: a block, 256 kB, stays near the core
+BLOCK = 128  # features moved together, under the hinge
 ELEMENTS: dict[str, Callable[[Array], Array]] = {
     "l2": np.square,
     "l1": np.abs,
@@ -52,38 +53,35 @@ def linear_gradient(
 
 
 def _softmax(features: Array, h: Array, scores: Array, y: Array) -> tuple[Array, Array]:
-    """Moving score c by t multiplies Σ_j exp(s_j) by 1 - p_c + p_c exp(t): f is the log of that, less t if c = y.
+    """Moving score c by t multiplies Σ_j exp(s_j) by 1 + p_c (exp(t) - 1): f is the log of that, less t if c = y.
 
-    exp(h x) serves all classes, and the product over a block of examples, whose rows lie end to end for it, needs
-    one logarithm.
+    exp(h x) - 1 serves all classes, and the factors of all examples are multiplied, so that each moved weight costs
+    one logarithm. They stay near 1: N would have to pass 10⁷ for their product to overflow.
     Third derivatives of log-sum-exp stay below 1 / (6 √3), which bounds the truncation.
     """
     N, C = scores.shape
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-    total = exp.sum(axis=1, keepdims=True)
-    p, rest = exp / total, (total - exp) / total  # (N, C)
-    slope = np.zeros((len(h), C))
-    factors = np.empty((BLOCK, BLOCK))
-    for d in range(0, len(h), BLOCK):
-        for n in range(0, N, BLOCK):
-            up = np.exp(h[d : d + BLOCK] * features[n : n + BLOCK, d : d + BLOCK])
-            down = 1 / up
-            work = factors[: len(up), : up.shape[1]]
+    p = exp / exp.sum(axis=1, keepdims=True)
+    slope, work = np.empty((len(h), C)), np.empty((ROWS, COLUMNS))
+    for d in range(0, len(h), COLUMNS):
+        t = h[d : d + COLUMNS]
+        above, below = np.ones((C, len(t))), np.ones((C, len(t)))
+        for n in range(0, N, ROWS):
+            up = np.expm1(t * features[n : n + ROWS, d : d + COLUMNS])
+            down = -up / (1 + up)  # exp(-t) - 1
+            factors = work[: len(up), : len(t)]
             for c in range(C):
-                p_c, rest_c = p[n : n + BLOCK, c : c + 1], rest[n : n + BLOCK, c : c + 1]
-                np.multiply(up, p_c, out=work)
-                work += rest_c
-                above = np.multiply.reduce(work, axis=0)
-                np.multiply(down, p_c, out=work)
-                work += rest_c
-                slope[d : d + BLOCK, c] += np.log(above / np.multiply.reduce(work, axis=0))
-    width = np.where(h > 0, 2 * h, 1.0)[:, None]
-    slope = slope / width - features.T @ np.eye(C)[y]
-    size = np.abs(features)
-    rounding = np.divide(16 * EPS * np.sqrt(N), h, out=np.zeros_like(h), where=h > 0)
-    truncation = h**2 / (36 * np.sqrt(3)) * (size * size * size).sum(axis=0)
-    error = (rounding + truncation + EPS * size.sum(axis=0)) / N
-    return slope / N, np.repeat(error[:, None], C, axis=1)
+                for moved, product in ((up, above), (down, below)):
+                    np.multiply(moved, p[n : n + ROWS, c : c + 1], out=factors)
+                    factors += 1
+                    product[c] *= np.multiply.reduce(factors, axis=0)
+        slope[d : d + COLUMNS] = np.log(above / below).T
+    width = np.where(h > 0, h, 1.0)
+    slope = slope / (2 * width[:, None]) - features.T @ np.eye(C)[y]
+    squares = np.einsum("nd,nd->d", features, features)  # Σ |x|³ is at most REACH / h times this
+    truncation = REACH * h / (36 * np.sqrt(3)) * squares
+    rounding = EPS * (np.where(h > 0, 16 * np.sqrt(N) / width, 0.0) + np.sqrt(N * squares))
+    return slope / N, np.repeat((truncation + rounding)[:, None] / N, C, axis=1)
 
 
 def _hinge(features: Array, h: Array, scores: Array, y: Array, again: bool = True) -> tuple[Array, Array]:

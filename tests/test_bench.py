@@ -1,6 +1,7 @@
 """The racer on clocks that are made up, the refusal to time what is wrong, and the shape of what comes out."""
 
 import json
+import time
 from dataclasses import fields, replace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from compare import bench, cli, network_race, races, step_race, timing
+from compare import bench, cli, network_race, numgrad_race, races, step_race, timing
+from compare.commands import bench as command
 from compare.pairs import TABLE, select
 from compare.records import Outcome
 from compare.sides import side
@@ -16,7 +18,7 @@ from compare.sides import side
 TINY = timing.Effort(budget_s=0.0, sample_s=1e-6, least=2, most=2)
 ROW = {
     "task", "form", "threads", "agrees", "fault", "rounds", "scratch_s", "ref_s", "floor_s", "people_s", "ratio",
-    "ratio_low", "ratio_high", "floor_ratio", "people_ratio", "peak_mb", "ref_peak_mb",
+    "ratio_low", "ratio_high", "floor_ratio", "people_ratio", "peak_mb", "ref_peak_mb", "note",
 }  # fmt: skip
 
 
@@ -231,6 +233,41 @@ def test_training_step_races_both_forms_on_the_same_batches():
     np.testing.assert_array_equal(again, first)
 
 
+def test_what_does_a_share_of_the_work_is_told_for_the_whole_of_it():
+    waits = bench.Task("t", "textbook", lambda: None, lambda: time.sleep(1e-3), lambda: "", ref_times=50.0)
+    (row,) = bench.bench([waits], effort=TINY)
+    assert row.ref_s >= 50e-3  # 50 calls of a millisecond
+    assert row.ratio < 1e-3
+
+
+def test_the_numerical_gradient_races_the_loop_and_the_analytic_gradient():
+    (task,) = numgrad_race.tasks()
+    assert task.ref_times == (3072 * 10 + 10) / numgrad_race.SAMPLE
+    (row,) = bench.bench([task], effort=TINY)
+    assert (row.task, row.agrees, row.people_s) == ("numerical_gradient", True, None)
+    assert f"{numgrad_race.SAMPLE} of 30,730 weights" in row.note
+    assert row.ref_s > row.scratch_s > row.floor_s
+
+
+def test_a_wrong_numerical_gradient_is_not_timed(monkeypatch):
+    from scratch import numgrad_linear
+
+    own = numgrad_linear.linear_gradient
+
+    def doubled(*asked):
+        return {n: (2 * g, e) for n, (g, e) in own(*asked).items()}
+
+    monkeypatch.setattr(numgrad_linear, "linear_gradient", doubled)
+    (row,) = bench.bench(numgrad_race.tasks(), effort=TINY)
+    assert not row.agrees
+    assert "times the error that it tells" in row.fault
+
+
+@pytest.mark.parametrize(("x", "told"), [(1 / 900, "1/900"), (0.45, ".45"), (1.2, "1.2"), (17.4, "17"), (120.0, "120")])
+def test_a_ratio_reads_as_people_say_it(x, told):
+    assert command.ratio_words(x) == told
+
+
 def run(capsys, *arguments):
     with pytest.raises(SystemExit) as end:
         cli.main(["bench", *arguments])
@@ -275,7 +312,11 @@ def test_command_ends_with_1_and_prints_no_speed_for_a_wrong_pair(capsys, monkey
 
 
 def test_unknown_names_are_refused_with_the_closest(capsys):
-    for name, hint in (("sofmax", "softmax"), ("trainstep", "train_step")):
+    for name, hint in (
+        ("sofmax", "softmax"),
+        ("trainstep", "train_step"),
+        ("numerical_gradeint", "numerical_gradient"),
+    ):
         code, seen = run(capsys, name)
         assert code == 2
         assert f"did you mean {hint}?" in seen.err

@@ -27,7 +27,7 @@ QUIET_TORCH = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 def bench(
     pairs: Annotated[
         list[str] | None,
-        typer.Argument(help="Pairs or families, or train_step; all without. See `gradtwin list`."),
+        typer.Argument(help="Pairs or families, train_step, or numerical_gradient; all without. See `gradtwin list`."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=2, help="Threads for either side.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Short races: a first impression in seconds.")] = False,
@@ -46,14 +46,15 @@ def bench(
     from itertools import chain
 
     from compare import bench as races
-    from compare import report, step_race, timing
+    from compare import numgrad_race, report, step_race, timing
     from compare.pairs import select
     from compare.races import tasks
 
     names = list(pairs or ())
-    with_step = not names or step_race.NAME in names
-    others = [name for name in names if name != step_race.NAME]
-    chosen = _select(others, step_race.NAME) if others or not names else ()
+    own = (step_race.NAME, numgrad_race.NAME)
+    with_step, with_numerical = (not names or name in names for name in own)
+    others = [name for name in names if name not in own]
+    chosen = _select(others, own) if others or not names else ()
     out = report.console(quiet, json_to)
     out.print(f"{timing.machine()}; {threads} thread{'s' * (threads > 1)} a side", soft_wrap=True)
 
@@ -61,6 +62,8 @@ def bench(
     if with_step:
         images = step_race.QUICK_IMAGES if quick else step_race.IMAGES
         wanted = chain(wanted, step_race.tasks(select(["softmax_objective"])[0], seed, images))
+    if with_numerical:
+        wanted = chain(wanted, numgrad_race.tasks(seed))
     effort = timing.QUICK if quick else races.EFFORT
     effort = replace(effort, least=5) if threads > 1 else effort
     rows = []
@@ -73,20 +76,22 @@ def bench(
         if not row.agrees:
             out.print(f"[bold red]not timed[/] {row.task}, {row.form}: {row.fault}", soft_wrap=True)
     out.print(READING, style="dim")
+    for note in dict.fromkeys(row.note for row in rows if row.note):
+        out.print(note, style="dim")
     body = {"machine": timing.machine(), "threads": threads, "rows": rows}
     report.write_json(json_to, "bench", seed, None, body)
     return 0 if all(row.agrees for row in rows) else 1
 
 
-def _select(names: list[str], step: str) -> "tuple[Pair, ...]":
-    """Choose pairs by name; a misspelt training step is told so too."""
+def _select(names: list[str], own: tuple[str, ...]) -> "tuple[Pair, ...]":
+    """Choose pairs by name; a misspelt race of bench's own is told so too."""
     from difflib import get_close_matches
 
     from compare.pairs import select
 
     for name in names:
-        if get_close_matches(name, [step], cutoff=0.8):
-            raise Refusal(f"no pair or family is called {name!r}: did you mean {step}?")
+        for close in get_close_matches(name, own, 1, cutoff=0.8):
+            raise Refusal(f"no pair or family is called {name!r}: did you mean {close}?")
     return select(names)
 
 
@@ -102,14 +107,14 @@ def table(rows: "list[Row]") -> "Table":
     for r in rows:
         if r.agrees:
             style = "green" if (r.ratio or 0) < 1 else "yellow"
-            ratio = f"[{style}]{_number(r.ratio)}[/] {_number(r.ratio_low)}-{_number(r.ratio_high)}"
+            ratio = f"[{style}]{ratio_words(r.ratio)}[/] {ratio_words(r.ratio_low)}-{ratio_words(r.ratio_high)}"
             memory = f"{r.peak_mb:.1f}/{r.ref_peak_mb:.1f}"
             cells = (
                 _seconds(r.scratch_s),
                 _seconds(r.ref_s),
                 ratio,
-                _number(r.floor_ratio),
-                _number(r.people_ratio),
+                ratio_words(r.floor_ratio),
+                ratio_words(r.people_ratio),
             )
             found.add_row(r.task, r.form, *cells, memory)
         else:
@@ -120,11 +125,15 @@ def table(rows: "list[Row]") -> "Table":
 def _seconds(s: float | None) -> str:
     if s is None:
         return "-"
+    if s >= 10:
+        return f"{s:.0f} s"
     return f"{s * 1e6:.0f} µs" if s < 1e-3 else f"{s * 1e3:.2f} ms"
 
 
-def _number(x: float | None) -> str:
-    """Two digits are what a race can tell: .45, 1.2, 17."""
+def ratio_words(x: float | None) -> str:
+    """Two digits are what a race can tell: .45, 1.2, 17; 1/900 where there is more than a hundred between."""
     if x is None:
         return "-"
+    if 0 < x < 0.01:
+        return f"1/{1 / x:.0f}"
     return f"{x:.2f}".lstrip("0") if x < 1 else f"{x:.2g}" if x < 100 else f"{x:.0f}"
