@@ -29,7 +29,7 @@ class Figure:
     expected: float
     scratch: float
     ref: float
-    images: int
+    images: int = IMAGES
 
     @property
     def holds(self) -> bool:

@@ -14,7 +14,7 @@ from scratch import losses
 
 FIELDS = {
     "pair", "function", "case", "dtype", "quantity", "verdict", "noise_units", "entry", "scratch", "ref",
-    "numerical", "causes", "convention", "message",
+    "numerical", "causes", "convention", "message", "slopes", "unjudged",
 }  # fmt: skip
 
 
