@@ -24,7 +24,7 @@ U = float(np.finfo(np.float64).eps) / 2
 
 def invariants(pair: Pair, case: Case, rng: np.random.Generator) -> Iterator[Finding]:
     """One finding a statement that applies to the pair; case in float64, of the pair's own form."""
-    if not pair.loss or len(case.inputs["y"]) < 2:
+    if pair.kind not in ("loss", "objective") or len(case.inputs.get("y", ())) < 2:
         return
     base = ask_scratch(pair, case)
     terms = max(x.size for x in case.inputs.values())
@@ -67,6 +67,14 @@ def refusals(pair: Pair) -> Iterator[Finding]:
         yield row
 
 
+def _chance(pair: Pair, case: Case, base: Outcome, rng: np.random.Generator) -> Claims:
+    """All scores equal, every class is as likely: log C, or under the hinge C - 1 times the margin."""
+    C = case.inputs[case.wrt[-1]].shape[-1]
+    equal = ask_scratch(pair, _with(case, **{n: np.zeros_like(case.inputs[n]) for n in case.wrt}))
+    margin = float(case.options.get("margin", 1.0))
+    yield np.asarray(equal.value), np.asarray((C - 1) * margin if pair.loss == "hinge" else np.log(C)), float(C)
+
+
 def _rows_sum_to_zero(pair: Pair, case: Case, base: Outcome, rng: np.random.Generator) -> Claims:
     """A shift of all scores changes nothing, so the derivative along it is zero."""
     G = base.grads["scores"]
@@ -91,11 +99,11 @@ def _examples(pair: Pair, case: Case, base: Outcome, rng: np.random.Generator) -
 
 def _classes(pair: Pair, case: Case, base: Outcome, rng: np.random.Generator) -> Claims:
     """Another numbering of the classes: the same value, the columns renumbered."""
-    named = [n for n in ("scores", "W", "b") if n in case.inputs]
+    named = case.wrt[-2:]  # the scores, or the weights and the bias of the layer that puts them out
     order = rng.permutation(case.inputs[named[0]].shape[-1])
     columns = {n: case.inputs[n][..., order] for n in named}
     other = ask_scratch(pair, _with(case, y=np.argsort(order)[case.inputs["y"]], **columns))
-    expected = Outcome(base.value, {n: g[..., order] for n, g in base.grads.items()})
+    expected = Outcome(base.value, {n: g[..., order] if n in named else g for n, g in base.grads.items()})
     yield from _same(other, expected, base, 1.0)
 
 
@@ -139,6 +147,7 @@ def _downhill(pair: Pair, case: Case, base: Outcome, rng: np.random.Generator) -
 
 OVER_SCORES = ("rows sum to zero", "shift invariance")
 STATEMENTS: dict[str, Callable[[Pair, Case, Outcome, np.random.Generator], Claims]] = {
+    "chance loss": _chance,
     "rows sum to zero": _rows_sum_to_zero,
     "shift invariance": _shift,
     "order of examples": _examples,

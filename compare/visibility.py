@@ -40,11 +40,12 @@ class Sight:
 
 def without_terms(pair: Pair, case: Case) -> Iterator[tuple[str, float | None, Case]]:
     """Each term of the mathematics with its size, and the case without it."""
-    reg, b, X = case.options.get("reg"), case.inputs.get("b"), case.inputs.get("X")
+    reg, X = case.options.get("reg"), case.inputs.get("X")
     if reg and pair.kind == "objective":
         yield "reg", float(reg), replace(case, options={**case.options, "reg": 0.0})
-    if b is not None and np.any(b):
-        yield "bias", None, replace(case, inputs={**case.inputs, "b": np.zeros_like(b)})
+    for name in (n for n in case.wrt if n.startswith("b") and np.any(case.inputs[n])):  # b; b1, b2; beta
+        b = np.zeros_like(case.inputs[name])
+        yield "bias" if name == "b" else f"bias {name}", None, replace(case, inputs={**case.inputs, name: b})
     if X is not None and pair.kind == "objective":
         yield "data", None, replace(case, inputs={**case.inputs, "X": np.zeros_like(X)})
     if pair.at == "losses.hinge":
