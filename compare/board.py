@@ -21,7 +21,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
-from compare import board_images
+from compare import board_images, flow
 from compare.records import Refusal
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Board:
         self.every_drift = max(1, steps // DRIFTS)
         self.every_histogram = max(1, steps // HISTOGRAMS)
         self._before: dict[str, dict[str, Array]] = {}
-        self.runs["drift"].add(0, make.custom_scalars(board_images.LAYOUT))
+        self.runs["drift"].add(0, make.custom_scalars(board_images.LAYOUT | flow.LAYOUT))
         self.seconds = time.perf_counter() - begin
 
     def step(self, step: Step) -> None:

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 POINTS = 50  # measurements a training
 PROBE = 256  # withheld images that activations are measured on
+WATCHED = {  # tag of a curve by layer, and the field it shows
+    "flow: activation": "activation",
+    "flow: gradient by the output": "upstream",
+    "flow: gradient of the weights": "gradient",
+    "flow: update over weight": "update",
+    "flow: dead ReLUs": "dead",
+}
+LAYOUT = {"Flow: all layers in one chart": {tag: ["Multiline", [f"{tag}/.*"]] for tag in WATCHED}}
 
 
 @dataclass(frozen=True)
@@ -142,12 +150,10 @@ def _penalty(plan: Plan, params: Mapping[str, Array]) -> float:
 
 def _curves(found: list[Layer]) -> Iterator[tuple[str, float]]:
     for layer in found:
-        yield f"flow: activation/{layer.name}", layer.activation
-        yield f"flow: gradient by the output/{layer.name}", layer.upstream
-        yield f"flow: gradient of the weights/{layer.name}", layer.gradient
-        yield f"flow: update over weight/{layer.name}", layer.update
-        if layer.dead is not None:
-            yield f"flow: dead ReLUs/{layer.name}", layer.dead
+        for tag, what in WATCHED.items():
+            value = getattr(layer, what)
+            if value is not None:
+                yield f"{tag}/{layer.name}", value
 
 
 def _rms(x: Array) -> float:

@@ -1,11 +1,15 @@
 """What flows through a model in training: measured by hand, the same on both sides, logged."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
-from compare import flow, lockstep, models
+from compare import board_images, flow, lockstep, models
+from compare.board import Board, new_folder
 from compare.data import from_arrays
 from compare.lockstep import Step
 from compare.parties import Plan
@@ -136,3 +140,18 @@ def test_the_curves_are_the_measurements():
             "activation", "gradient by the output", "gradient of the weights", "update over weight")),
         "flow: dead ReLUs/W1",
     }  # fmt: skip
+
+
+def test_the_charts_of_the_custom_page_hold_every_curve_of_a_network():
+    _, curves = watched(PLAN)
+    patterns = [pattern for _, found in flow.LAYOUT["Flow: all layers in one chart"].values() for pattern in found]
+    for tag in curves[1]["ref"]:
+        assert sum(re.fullmatch(pattern, tag) is not None for pattern in patterns) == 1
+
+
+def test_a_log_holds_the_charts_of_both_pages(tmp_path):
+    board = Board(new_folder(tmp_path, "softmax", "sgd"), 10)
+    board.close()
+    events = EventAccumulator(str(board.folder / "drift")).Reload()
+    layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    assert [c.title for c in layout.category] == [*board_images.LAYOUT, *flow.LAYOUT]
