@@ -49,7 +49,7 @@ def run(
         args = [wires[a] if isinstance(a, str) else constant(a) if alone else a for a in gate.args]
         try:
             wires[gate.name] = getattr(ops, gate.op)(*args, **gate.options)
-        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        except (ValueError, TypeError, IndexError, RuntimeError, MemoryError) as error:
             raise Refusal(caret(gate.text, gate.column, str(error))) from error
     return wires
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compare.draw import formula, local, precise
 from compare.readings import Readings
 from compare.records import Refusal
+from compare.wording import formula, precise, slopes
 
 
 def graph_def(found: Readings) -> bytes:
@@ -21,7 +21,8 @@ def graph_def(found: Readings) -> bytes:
     for name, wire in found.wires.items():
         told = {"value": precise(wire.value), "gradient": precise(wire.grad)}
         if name in gates:
-            told |= {"gate": formula(gates[name]), "local": local(gates[name], wire)}
+            local = zip(gates[name].wires(), slopes(gates[name], wire, "{:.6g}".format), strict=True)
+            told |= {"gate": formula(gates[name]), "local": "  ".join(f"∂/∂{n} {slope}" for n, slope in local)}
         attr = {k: AttrValue(s=v.encode()) for k, v in told.items()}
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in wire.value.shape])
         attr["_output_shapes"] = AttrValue(list=AttrValue.ListValue(shape=[shape]))

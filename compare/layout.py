@@ -1,90 +1,93 @@
-"""Where the gates of a circuit stand: columns from left to right, as few crossings as a plain method finds.
+"""Where the gates of a circuit stand: columns from left to right, rows with few crossings and straight wires.
 
-graphviz's dot places them where the package graphviz and the program dot are installed; a layered layout of our own
-(Sugiyama, Tagawa and Toda, 1981) where not. Lengths are in inches, y upwards.
+A gate stands one column right of the last of its inputs; wires that skip columns run through stand-ins. graphviz's
+dot says who stands above whom where the package graphviz and the program dot are installed and that saves crossings;
+else compare.rows does. Lengths are in inches, y upwards.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from compare.circuit import Circuit
+from compare.rows import Link, crossings, order, rows
 
 GATE = 0.56  # diameter of a gate
-GAP = 0.75  # between the end of a wire's label and the next column
+GAP = 0.6  # between the end of a wire's label and the next gate's inlet
 ROW = 0.95  # between two rows
-SWEEPS = 12
-DOT_FROM = 4  # gates: below, every layout is the same
+PORT = 0.16  # how far above and below its middle two wires enter a gate
+ORDERED = ("sub", "div", "pow", "matmul")  # the first input enters above, wherever it comes from
 
 Point = tuple[float, float]
+Wire = tuple[str, int]  # a gate and which of its wires
 
 
 @dataclass(frozen=True)
 class Layout:
     """Centres of inputs and gates, and the wires between them as cubic Bézier chains (3 n + 1 points).
 
-    A wire leaves its source to the right by stub, where its value and gradient are written, and then bends; routes
-    are keyed by (gate, which of its wires).
+    A wire leaves its source to the right by stub, where its value and gradient are written, bends, and runs level into
+    its gate by inlet, where the local gradient is written. low and height are those of the centres.
     """
 
     centres: Mapping[str, Point]
-    routes: Mapping[tuple[str, int], tuple[Point, ...]]
+    routes: Mapping[Wire, tuple[Point, ...]]
     stub: float
+    inlet: float
     width: float
     low: float
     height: float
 
 
-def layout(circuit: Circuit, stub: float = 0.8, dot: bool = True) -> Layout:
-    """Place a circuit; with dot, by graphviz where it is installed. stub is the length kept for a wire's label."""
-    found = _dot(circuit, stub) if dot and len(circuit.gates) >= DOT_FROM else None
-    return found or _plain(circuit, stub)
-
-
-def _columns(circuit: Circuit) -> dict[str, int]:
+def layout(circuit: Circuit, stub: float = 0.8, inlet: float = 0.5, dot: bool = True) -> Layout:
+    """Place a circuit; with dot, by graphviz where it is installed."""
     column = dict.fromkeys(circuit.inputs, 0)
     for gate in circuit.gates:
         column[gate.name] = 1 + max((column[w] for w in gate.wires()), default=-1)
-    return column
-
-
-def _plain(circuit: Circuit, stub: float) -> Layout:
-    column = _columns(circuit)
-    layers: list[list[str]] = [[] for _ in range(1 + max(column.values()))]
-    for name in _depth_first(circuit):
-        layers[column[name]].append(name)
-    links: list[tuple[str, str]] = []  # between neighbouring columns; long wires run through stand-ins
-    paths: dict[tuple[str, int], list[str]] = {}
+    columns: list[list[str]] = [[] for _ in range(1 + max(column.values()))]
+    for name in _as_written(circuit):
+        columns[column[name]].append(name)
+    paths: dict[Wire, list[str]] = {}  # the source, a stand-in for every column passed, the gate
+    links: dict[Link, None] = {}
     for gate in circuit.gates:
         for i, source in enumerate(gate.wires()):
-            path = [source]
-            for c in range(column[source] + 1, column[gate.name]):
-                path.append(f"{source}>{c}")
-                if path[-1] not in layers[c]:
-                    layers[c].append(path[-1])
-            path.append(gate.name)
-            paths[gate.name, i] = path
-            links += pairwise(path)
-    rows = _rows(layers, sorted(set(links)))
-    low, high = min(rows.values()), max(rows.values())
-    pitch = GATE + stub + GAP
-    at = {n: (c * pitch + GATE / 2, (high - rows[n]) * ROW) for c, layer in enumerate(layers) for n in layer}
+            passed = [f"{source}>{c}" for c in range(column[source] + 1, column[gate.name])]
+            for c, name in enumerate(passed, column[source] + 1):
+                if name not in columns[c]:
+                    columns[c].append(name)
+            path = paths[gate.name, i] = [source, *passed, gate.name]
+            links |= dict.fromkeys((a, b, 0) for a, b in pairwise(path[:-1]))
+            links[path[-2], path[-1], (1 - 2 * i) * (gate.op in ORDERED and len(gate.wires()) == 2)] = None
+    found = [order(columns, list(links))]
+    if dot and (dots := _dot(columns, links)):
+        found.append(dots)
+    columns = min(found, key=lambda columns: crossings(columns, links))
+    row = rows(columns, list(links))
+    pitch = inlet + GATE + stub + GAP
+    centres = {name: (column[name] * pitch, -row[name] * ROW) for name in column}
     routes = {}
-    for key, path in paths.items():
-        x, y = at[path[0]]
-        chain = [(x + GATE / 2 + stub, y)]
-        for stop in path[1:]:
-            sx, sy = at[stop]
-            chain += _bend(chain[-1], (sx - GATE / 2, sy))
-            if stop != path[-1]:  # past a gate's place in a straight line
-                chain += _bend(chain[-1], (sx + GATE / 2 + stub, sy))
-        routes[key] = tuple(chain)
-    centres = {name: at[name] for name in column}
-    return Layout(centres, routes, stub, (len(layers) - 1) * pitch + GATE + stub, 0.0, (high - low) * ROW)
+    for gate in circuit.gates:
+        mine = [paths[gate.name, i] for i in range(len(gate.wires()))]
+        ports = [0.0] if len(mine) == 1 else [PORT, -PORT]
+        if gate.op not in ORDERED and len(mine) == 2 and row[mine[0][-2]] > row[mine[1][-2]]:
+            ports.reverse()
+        for i, (path, port) in enumerate(zip(mine, ports, strict=True)):
+            x, y = centres[path[0]]
+            chain = [(x + GATE / 2 + stub, y)]
+            for c, name in enumerate(path[1:], column[path[0]] + 1):
+                entry = c * pitch - GATE / 2
+                last = name == gate.name
+                y = -row[name] * ROW + (port if last else 0.0)
+                chain += _bend(chain[-1], (entry - inlet, y))
+                end = entry + _inside(port) if last else entry + GATE + stub
+                chain += _bend(chain[-1], (end, y))
+            routes[gate.name, i] = tuple(chain)
+    ys = [y for _, y in (*centres.values(), *(p for route in routes.values() for p in route))]
+    width = (len(columns) - 1) * pitch + GATE / 2 + stub
+    return Layout(centres, routes, stub, inlet, width, min(ys), max(ys) - min(ys))
 
 
 def _bend(a: Point, b: Point) -> list[Point]:
@@ -93,7 +96,13 @@ def _bend(a: Point, b: Point) -> list[Point]:
     return [(half, a[1]), (half, b[1]), b]
 
 
-def _depth_first(circuit: Circuit) -> list[str]:
+def _inside(port: float) -> float:
+    """How far right of its leftmost point a gate's circle is met at the height of port."""
+    radius = GATE / 2
+    return float(radius - (radius**2 - port**2) ** 0.5)
+
+
+def _as_written(circuit: Circuit) -> list[str]:
     """Names in the order in which the output, read from left to right, needs them."""
     gates = {g.name: g for g in circuit.gates}
     seen: dict[str, None] = {}
@@ -106,84 +115,26 @@ def _depth_first(circuit: Circuit) -> list[str]:
     return [*seen, *(n for n in (*circuit.inputs, *gates) if n not in seen)]
 
 
-def _rows(layers: Sequence[list[str]], links: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """A row for every name: each near the mean of its neighbours, none closer than 1 to the next in its column."""
-    left: dict[str, list[str]] = {n: [] for layer in layers for n in layer}
-    right: dict[str, list[str]] = {n: [] for layer in layers for n in layer}
-    for a, b in links:
-        right[a].append(b)
-        left[b].append(a)
-    row = {n: float(i) for layer in layers for i, n in enumerate(layer)}
-    for sweep in range(SWEEPS):
-        forward = sweep % 2 == 0
-        for layer in layers[1:] if forward else layers[-2::-1]:
-            near = left if forward else right
-            if sweep >= SWEEPS // 2:
-                near = {n: left[n] + right[n] for n in layer}
-            wish = {n: sum(row[m] for m in near[n]) / len(near[n]) if near[n] else row[n] for n in layer}
-            layer.sort(key=lambda n: wish[n])
-            row.update(_apart(layer, wish))
-    return row
-
-
-def _apart(layer: Sequence[str], wish: Mapping[str, float]) -> dict[str, float]:
-    """The rows nearest to the wishes (least squares) that keep the order and a distance of 1.
-
-    Less its position, each wish is wanted in rising order: neighbours that violate it are pooled at their mean.
-    """
-    pools: list[tuple[float, int]] = []
-    for i, name in enumerate(layer):
-        mean, size = wish[name] - i, 1
-        while pools and pools[-1][0] > mean:
-            before, count = pools.pop()
-            mean, size = (mean * size + before * count) / (size + count), size + count
-        pools.append((mean, size))
-    level = [mean for mean, size in pools for _ in range(size)]
-    return {name: level[i] + i for i, name in enumerate(layer)}
-
-
-def _dot(circuit: Circuit, stub: float) -> Layout | None:
-    """The layout by dot; None where the package or the program is missing, or dot fails."""
+def _dot(columns: Sequence[Sequence[str]], links: Iterable[Link]) -> list[list[str]] | None:
+    """The columns in dot's order; None where the package or the program is missing, or dot fails."""
     if shutil.which("dot") is None:
         return None
     try:
         import graphviz
     except ImportError:
         return None
-    box = GATE + stub
-    uses = [source for g in circuit.gates for source in g.wires()]
-    as_written = "in" if len(uses) == len(set(uses)) else ""  # a tree needs no crossing to keep the text's order
-    graph = graphviz.Digraph(
-        graph_attr={"rankdir": "LR", "ranksep": str(GAP), "nodesep": str(ROW - GATE), "ordering": as_written},
-        node_attr={"shape": "box", "fixedsize": "true", "width": str(box), "height": str(GATE), "label": ""},
-        edge_attr={"arrowhead": "none", "tailport": "e", "headport": "w"},
-    )
-    ids = {name: f"n{i}" for i, name in enumerate((*circuit.inputs, *(g.name for g in circuit.gates)))}
-    with graph.subgraph() as first:
-        first.attr(rank="same")
-        for name in circuit.inputs:
-            first.node(ids[name])
-    wires = [(g.name, i, source) for g in circuit.gates for i, source in enumerate(g.wires())]
-    for g in circuit.gates:
-        graph.node(ids[g.name])
-    for number, (target, _, source) in enumerate(wires):
-        graph.edge(ids[source], ids[target], comment=str(number))
+    ids = {name: f"n{i}" for i, name in enumerate(name for column in columns for name in column)}
+    graph = graphviz.Digraph(graph_attr={"rankdir": "LR"}, node_attr={"shape": "box", "label": ""})
+    for column in columns:
+        with graph.subgraph() as rank:
+            rank.attr(rank="same")
+            for name in column:
+                rank.node(ids[name])
+    for a, b, port in links:
+        graph.edge(ids[a], ids[b], headport=("w", "nw", "sw")[port])
     try:
-        drawn = json.loads(graph.pipe(format="json"))
-    except (graphviz.CalledProcessError, OSError, ValueError):
+        lines = graph.pipe(format="plain", encoding="utf-8").splitlines()
+    except (graphviz.CalledProcessError, OSError):
         return None
-    names = {i: name for name, i in ids.items()}
-    boxes = {names[o["name"]]: _point(o["pos"]) for o in drawn["objects"] if o["name"] in names}
-    routes = {}
-    for edge in drawn.get("edges", ()):
-        target, i, _ = wires[int(edge["comment"])]
-        routes[target, i] = tuple(_point(p) for p in edge["pos"].split())
-    centres = {name: (x - stub / 2, y) for name, (x, y) in boxes.items()}
-    ys = [y for _, y in (*centres.values(), *(p for route in routes.values() for p in route))]
-    right = max(x for x, _ in boxes.values()) + box / 2
-    return Layout(centres, routes, stub, right, min(ys), max(ys) - min(ys))
-
-
-def _point(text: str) -> Point:
-    x, y = text.split(",")[:2]
-    return float(x) / 72, float(y) / 72
+    height = {words[1]: float(words[3]) for words in map(str.split, lines) if words[0] == "node"}
+    return [sorted(column, key=lambda name: -height[ids[name]]) for column in columns]

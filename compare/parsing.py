@@ -12,6 +12,7 @@ import difflib
 import operator
 import warnings
 from collections.abc import Callable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
 from compare.circuit import Circuit, Gate, caret, fresh, shorten
@@ -19,7 +20,7 @@ from compare.records import Refusal
 
 LONGEST = 10_000  # characters of an expression
 DEEPEST = 150  # operations inside each other
-LARGEST = 10**8  # entries of an array that an expression may ask for
+LARGEST = 10**6  # entries of an array that an expression may ask for
 
 BINARY: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow", ast.MatMult: "matmul",
@@ -46,9 +47,22 @@ def parse(text: str, inputs: Mapping[str, Any], parts: Mapping[str, str] | None 
     Raises Refusal, with a caret under the column, for whatever is no expression of gates, for a name that is neither
     an input nor a part, for an input or a part that is not used, and for parts that need themselves.
     """
-    reader = _Reader(tuple(inputs), dict(parts or {}))
-    output = reader.read(text)
-    unused = [name for name in (*inputs, *reader.parts) if name not in reader.used]
+    text, parts = text.strip(), parts or {}
+    reader = _Reader(tuple(inputs), tuple(parts))
+    whole = reader.tree(text)
+    trees = {name: reader.tree(part) for name, part in parts.items()}
+    needs = {
+        name: [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in parts]
+        for name, tree in trees.items()
+    }
+    try:
+        for name in TopologicalSorter(needs).static_order():
+            reader.done[name] = reader.read(parts[name], trees[name], name)
+    except CycleError as error:
+        cycle = error.args[1][::-1]
+        raise Refusal(f"{cycle[0]} needs itself: the graph has a cycle, {' -> '.join(cycle)}") from error
+    output = reader.read(text, whole)
+    unused = [name for name in (*inputs, *parts) if name not in reader.used]
     if unused:
         raise Refusal(f"{unused[0]} is given, but {shorten(text)!r} does not use it")
     if not isinstance(output, str):
@@ -57,34 +71,36 @@ def parse(text: str, inputs: Mapping[str, Any], parts: Mapping[str, str] | None 
 
 
 class _Reader:
-    """Reads expressions and collects their gates; remembers which parts have been read."""
+    """Reads expressions and collects their gates; remembers the wires of the parts that have been read."""
 
-    def __init__(self, inputs: tuple[str, ...], parts: dict[str, str]) -> None:
-        self.inputs, self.parts = inputs, parts
+    def __init__(self, inputs: tuple[str, ...], parts: tuple[str, ...]) -> None:
+        self.inputs = inputs
         self.gates: list[Gate] = []
         self.used: set[str] = set()
         self.done: dict[str, str | float] = {}
-        self.open: list[str] = []
         self.taken = {*inputs, *parts}
         self.text = ""
 
-    def read(self, text: str, name: str = "", depth: int = 0) -> str | float:
+    def read(self, text: str, tree: ast.expr, name: str = "") -> str | float:
         """Read one expression; its wire is called name, if it makes one."""
+        self.text = text
+        return self.visit(tree, 0, name)
+
+    def tree(self, text: str) -> ast.expr:
+        """Python's syntax tree of an expression."""
+        if not text:
+            raise Refusal("the expression is empty; one is 'sigmoid(w*x + b)', with w=2 x=1 b=0")
         if len(text) > LONGEST:
             raise Refusal(f"the expression has {len(text):,} characters; at most {LONGEST:,} are read")
-        before, self.text = self.text, text
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "1 is not callable": said below, with its column
-                tree = ast.parse(text, mode="eval")
+                return ast.parse(text, mode="eval").body
         except SyntaxError as error:
             column = max(0, (error.offset or 1) - 1)
             raise Refusal(caret(text, min(column, len(text)), f"no expression: {error.msg:.60}")) from error
         except (RecursionError, MemoryError, ValueError) as error:
             raise Refusal(f"{shorten(text)!r} cannot be read: too deeply nested, or no text") from error
-        wire = self.visit(tree.body, depth, name)
-        self.text = before
-        return wire
 
     def refuse(self, node: ast.AST, message: str) -> NoReturn:
         raise Refusal(caret(self.text, self.column(node), message))
@@ -128,7 +144,7 @@ class _Reader:
         down = depth + 1
         match node:
             case ast.Name(id=wanted):
-                return self.named(node, wanted, down)
+                return self.named(node, wanted)
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return self.number(node, number)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -145,23 +161,13 @@ class _Reader:
         return self.refuse(node, f"{_kind(node)} is not allowed here: an expression has names, numbers, "
                            "+ - * / ** @, [ ] and gates")  # fmt: skip
 
-    def named(self, node: ast.AST, name: str, depth: int) -> str | float:
-        if name in self.inputs:
+    def named(self, node: ast.AST, name: str) -> str | float:
+        if name in self.inputs or name in self.done:
             self.used.add(name)
-            return name
-        if name in self.parts:
-            self.used.add(name)
-            if name in self.open:
-                cycle = " -> ".join([*self.open[self.open.index(name) :], name])
-                raise Refusal(f"{name} needs itself: the graph has a cycle, {cycle}")
-            if name not in self.done:
-                self.open.append(name)
-                self.done[name] = self.read(self.parts[name], name, depth)
-                self.open.pop()
-            return self.done[name]
+            return self.done.get(name, name)
         if name in WIRES:
             self.refuse(node, f"{name} is a gate: it wants its inputs in brackets, {name}(…)")
-        close = difflib.get_close_matches(name, [*self.inputs, *self.parts], 1, 0.5)
+        close = difflib.get_close_matches(name, [*self.inputs, *self.done], 1, 0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
         return self.refuse(node, f"no value for {shorten(name, 30)}: give one with {shorten(name, 30)}=…{hint}")
 
@@ -219,8 +225,10 @@ class _Reader:
         return self.refuse(node, "an option is a whole number, a tuple of them, True, False or None")
 
     def key(self, node: ast.AST) -> Any:
-        """What stands in brackets: whole numbers, slices with a positive step, …, None, and tuples of these."""
+        """What stands in brackets: whole numbers, lists of them, slices with a positive step, …, None, and tuples."""
         match node:
+            case ast.List(elts=elements) if elements and len(elements) <= 32:
+                return [self.literal(e) for e in elements]
             case ast.Slice(lower=lower, upper=upper, step=step):
                 low, high, by = (None if part is None else self.literal(part) for part in (lower, upper, step))
                 if by is not None and by < 1:

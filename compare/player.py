@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from compare.circuit import Gate
-from compare.draw import brief, formula, number, placed, precise, sign
-from compare.layout import GATE, Layout
-from compare.readings import Readings
+from compare.draw import placed
+from compare.layout import GATE, Point
+from compare.readings import Readings, Wire
 from compare.records import Refusal
+from compare.wording import brief, formula, number, precise, sign, slopes
 
-SCALE = 92.0  # pixels an inch
-MARGIN = 46.0
+SCALE = 106.0  # pixels an inch
+MARGIN = 50.0
+SIX = "{:.6g}".format
 RULES = {  # what each gate does to the upstream gradient
     "add": "add distributes: every input receives the upstream gradient unchanged",
     "sub": "sub distributes: the first input receives the upstream gradient, the second its negative",
@@ -53,22 +56,30 @@ def page(found: Readings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = 11.0 * max(map(len, found.circuit.inputs)) + 8
+    left = MARGIN + 12.0 * max(map(len, found.circuit.inputs)) - GATE / 2 * SCALE
     top = where.low + where.height
+
+    def pixels(point: Point) -> Point:
+        return round(point[0] * SCALE + left, 1), round((top - point[1]) * SCALE + MARGIN, 1)
+
+    gates = {g.name: g for g in found.circuit.gates}
     return environment.get_template("player.html.j2").render(
         text=found.circuit.text,
-        width=where.width * SCALE + 2 * MARGIN + names,
+        width=left + where.width * SCALE + MARGIN,
         height=where.height * SCALE + 2 * MARGIN + 24,
         radius=GATE / 2 * SCALE,
-        wires=[_wire(found, name, where, names, top) for name in where.centres],
+        stub=where.stub * SCALE,
+        inlet=where.inlet * SCALE,
+        wires=[_wire(found.wires[name], gates.get(name), pixels(at)) for name, at in where.centres.items()],
         routes=[
-            {"target": target, "source": _gate(found, target).wires()[i], "d": _path(route, names, top)}
+            {"target": target, "source": gates[target].wires()[i], "d": _path([pixels(p) for p in route]),
+             "end": pixels(route[-1]), "upper": route[-1][1] >= where.centres[target][1],
+             "slope": slopes(gates[target], found.wires[target])[i]}
             for (target, i), route in where.routes.items()
         ],
         steps=steps(found),
         output=found.circuit.output,
-        kinks=list(found.kinks),
-    )
+    )  # fmt: skip
 
 
 def save(found: Readings, path: Path) -> None:
@@ -85,43 +96,58 @@ def steps(found: Readings) -> list[dict[str, Any]]:
 
     show lists wires whose value is known from this step on; grad maps wires to the gradient gathered so far.
     """
-    circuit, wires = found.circuit, found.wires
-    told: list[dict[str, Any]] = []
+    wires, inputs, out = found.wires, found.circuit.inputs, found.circuit.output
+    given = [f"{n} = {precise(wires[n].value)}" for n in inputs]
+    seed = f"∂ output / ∂ {out} = {precise(wires[out].grad)}: here the way back begins"
+    done = [f"∂{out}/∂{n} = {precise(wires[n].grad)}" for n in inputs]
+    return [
+        _step("start", "", "The inputs are given", given, show=list(inputs)),
+        *_forward(found),
+        _step("backward", "", "The output's own gradient", [seed], grad={out: brief(wires[out].grad)}),
+        *_backward(found),
+        _step("end", "", "Every input knows what it does to the output", done),
+    ]
 
-    def tell(phase: str, gate: str, title: str, lines: list[str], **more: Any) -> None:
-        told.append({"phase": phase, "gate": gate, "title": title, "lines": lines, "show": [], "grad": {}} | more)
 
-    tell("start", "", "The inputs are given", [f"{n} = {precise(wires[n].value)}" for n in circuit.inputs],
-         show=list(circuit.inputs))  # fmt: skip
-    for g in circuit.gates:
-        given = [f"{a} = {precise(wires[a].value)}" if isinstance(a, str) else f"constant {a:g}" for a in g.args]
-        result = f"{g.name} = {formula(g)} = {precise(wires[g.name].value)}"
-        tell("forward", g.name, f"Forward through {_words(g)}", [", ".join(given), result], show=[g.name])
-    uses = {n: sum(g.wires().count(n) for g in circuit.gates) for n in wires}
-    got = dict.fromkeys(wires, 0)
+def _step(phase: str, gate: str, title: str, lines: list[str], **more: Any) -> dict[str, Any]:
+    return {"phase": phase, "gate": gate, "title": title, "lines": lines, "show": [], "grad": {}} | more
+
+
+def _forward(found: Readings) -> Iterator[dict[str, Any]]:
+    for g in found.circuit.gates:
+        wire = found.wires[g.name]
+        given = [f"{a} = {precise(found.wires[a].value)}" if isinstance(a, str) else f"constant {a:g}" for a in g.args]
+        kept = ", ".join(f"∂{g.name}/∂{n}: {s}" for n, s in zip(g.wires(), slopes(g, wire, SIX), strict=True))
+        lines = [", ".join(given), f"{g.name} = {formula(g)} = {precise(wire.value)}",
+                 f"local gradient, kept for the way back: {kept}"]  # fmt: skip
+        yield _step("forward", g.name, f"Forward through {_words(g)}", lines, show=[g.name])
+
+
+def _backward(found: Readings) -> Iterator[dict[str, Any]]:
+    wires = found.wires
+    uses = Counter(n for g in found.circuit.gates for n in g.wires())
+    got: Counter[str] = Counter()
     gathered = dict.fromkeys(wires, 0.0)
-    out = circuit.output
-    seed = precise(wires[out].grad)
-    tell("backward", "", "The output's own gradient", [f"∂ output / ∂ {out} = {seed}: here the way back begins"],
-         grad={out: brief(wires[out].grad)})  # fmt: skip
-    for g in reversed(circuit.gates):
-        upstream = wires[g.name].grad
+    for g in reversed(found.circuit.gates):
+        upstream, local = wires[g.name].grad, wires[g.name].local
         if upstream is None:
             continue
         lines = [RULES[g.op], f"upstream = {precise(upstream)}"]
         grad = {}
-        for i, n in enumerate(g.wires()):
+        for i, (n, slope) in enumerate(zip(g.wires(), slopes(g, wires[g.name], SIX), strict=True)):
             got[n] += 1
-            more = f" ({got[n]} of {uses[n]} uses added)" if uses[n] > 1 else ""
-            if upstream.ndim == 0 and wires[g.name].local:
-                slope = float(wires[g.name].local[i])
-                gathered[n] += float(upstream) * slope
-                lines.append(
-                    f"to {n}: upstream × ∂{g.name}/∂{n} = {upstream:.6g} × {slope:.6g} = {upstream * slope:.6g}"
-                )
-                so_far = number(gathered[n])
+            so_far = "…"
+            if not local:
+                lines.append(f"to {n}: {slope} upstream" if i else f"to {n}: upstream {slope}")
+            elif upstream.ndim or local[i].ndim:
+                back = ", summed back to its shape" if wires[n].value.shape != local[i].shape else ""
+                lines.append(f"to {n}: upstream × ∂{g.name}/∂{n}, entry by entry × {slope}{back}")
             else:
-                so_far = "…"
+                flows = float(upstream * local[i])
+                gathered[n] += flows
+                so_far = number(gathered[n])
+                lines.append(f"to {n}: upstream × ∂{g.name}/∂{n} = {upstream:.6g} × {slope} = {flows:.6g}")
+            more = f" ({got[n]} of {uses[n]} uses added)" if uses[n] > 1 else ""
             if got[n] == uses[n]:
                 so_far = brief(wires[n].grad)
                 lines.append(f"gradient of {n} = {precise(wires[n].grad)}{more}")
@@ -130,44 +156,26 @@ def steps(found: Readings) -> list[dict[str, Any]]:
             grad[n] = so_far
         if g.name in found.kinks:
             lines.append("this gate sits exactly at a kink or a tie: the convention above decides, as torch's does")
-        tell("backward", g.name, f"Backward through {_words(g)}", lines, grad=grad)
-    done = [f"∂{out}/∂{n} = {precise(wires[n].grad)}" for n in circuit.inputs]
-    tell("end", "", "Every input knows what it does to the output", done)
-    return told
+        yield _step("backward", g.name, f"Backward through {_words(g)}", lines, grad=grad)
 
 
 def _words(gate: Gate) -> str:
     return f"{gate.op} ({sign(gate)})" if sign(gate) != gate.op else gate.op
 
 
-def _gate(found: Readings, name: str) -> Gate:
-    return next(g for g in found.circuit.gates if g.name == name)
-
-
-def _wire(found: Readings, name: str, where: Layout, names: float, top: float) -> Mapping[str, Any]:
-    x, y = _pixels(where.centres[name], names, top)
-    wire = found.wires[name]
-    label = "" if wire.op == "input" else sign(_gate(found, name))
-    start = x + GATE / 2 * SCALE
+def _wire(wire: Wire, gate: Gate | None, at: Point) -> dict[str, Any]:
+    label = sign(gate) if gate else ""
     return {
-        "name": name,
-        "x": x,
-        "y": y,
-        "start": start,
-        "end": start + where.stub * SCALE,
-        "middle": start + where.stub * SCALE / 2,
+        "name": wire.name,
+        "x": at[0],
+        "y": at[1],
         "label": label,
         "size": 24 if len(label) == 1 else 17 if len(label) <= 3 else 13 if len(label) <= 5 else 10,
         "value": brief(wire.value),
-        "tip": f"{name}: value {precise(wire.value)}, gradient {precise(wire.grad)}",
+        "tip": f"{wire.name}: value {precise(wire.value)}, gradient {precise(wire.grad)}",
     }
 
 
-def _pixels(point: tuple[float, float], names: float, top: float) -> tuple[float, float]:
-    return round(point[0] * SCALE + MARGIN + names, 1), round((top - point[1]) * SCALE + MARGIN, 1)
-
-
-def _path(route: tuple[tuple[float, float], ...], names: float, top: float) -> str:
-    points = [_pixels(p, names, top) for p in route]
-    head, rest = points[0], points[1:]
-    return f"M{head[0]},{head[1]} C" + " ".join(f"{x},{y}" for x, y in rest)
+def _path(points: list[Point]) -> str:
+    start, *rest = (f"{x},{y}" for x, y in points)
+    return f"M{start} C{' '.join(rest)}"

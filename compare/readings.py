@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,16 @@ from compare.sides import side
 if TYPE_CHECKING:
     from compare.records import Array
 
+AROUND, NEAR = 4, 1e-6  # how many places around a kink rounding is measured at, and how far away they lie
 FULL = 64  # an input with more entries is searched in random directions instead of entry by entry
-SHAPED = frozenset({"matmul", "sum", "mean", "amax", "transpose", "reshape", "broadcast", "index"})
 
 
 @dataclass(frozen=True)
 class Wire:
     """One wire: its value, its gradient by scratch and by the ref, and the local gradients of the gate behind it.
 
-    local has one entry a wire that goes in; it is empty for gates that move, pick or add up entries. ref_grad is
-    None where no gradient flows. numerical and error (of the numerical gradient) are those of inputs only.
+    local has one entry a wire that goes in; a matrix product has none, its local gradient being a matrix a number.
+    ref_grad is None where no gradient flows. numerical and error (of the numerical gradient) are those of inputs only.
     """
 
     name: str
@@ -68,10 +68,10 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
         ) from error
     side("scratch", "graph.backward")(out, flowing if shape else float(flowing))
     kinks = _kinks(circuit, nodes)
-    case = Case("circuit", dict(inputs), tuple(inputs), exact=bool(kinks))
-    truth = _ask(circuit, flowing)(case).quantities()
+    ask = _ask(circuit, flowing)
+    truth = ask(Case("circuit", dict(inputs), tuple(inputs))).quantities()
     rng = np.random.default_rng(seed)
-    answers = replays(_ask(circuit, flowing), case, (), rng)
+    replayed = _replayed(ask, inputs, truth, kinks, rng)
     ops = dict.fromkeys(inputs, "input") | {g.name: g.op for g in circuit.gates}
     wires = {}
     for name, op in ops.items():
@@ -81,7 +81,7 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
             if mine is None or quantity not in truth:
                 continue
             judged = np.isfinite(truth[quantity])  # infinite slopes, as √ has at 0, are compared as such
-            errors = [np.where(judged, a[quantity], 0) - np.where(judged, truth[quantity], 0) for a in answers]
+            errors = [np.where(judged, _difference(a[quantity], t[quantity]), 0) for a, t in replayed]
             noise = noise_of(errors, np.where(judged, truth[quantity], 0), np.dtype(np.float64))
             noises.append(noise)
             found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
@@ -99,6 +99,30 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
     # at a kink the convention decides, and that is compared with torch's: the numerical gradient has no say there
     differs = (doubts and not kinks) or any(w.verdict is Verdict.DIFFER for w in wires.values())
     return Readings(circuit, wires, kinks, tuple(doubts), Verdict.DIFFER if differs else Verdict.AGREE)
+
+
+def _replayed(
+    ask: Any, inputs: Mapping[str, Array], truth: Mapping[str, Array], kinks: Sequence[str], rng: np.random.Generator
+) -> list[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+    """Replays of the ref, each with the truth that it is a replay of: what rounding does here.
+
+    A replay of inputs at a kink would leave it. There, rounding is measured at places around, on either side.
+    """
+    if not kinks:
+        return [(a, truth) for a in replays(ask, Case("circuit", dict(inputs), tuple(inputs)), (), rng)]
+    found: list[tuple[Mapping[str, Array], Mapping[str, Array]]] = []
+    for _ in range(AROUND):
+        moved = {n: x + NEAR * (np.abs(x) + 1) * rng.uniform(-1, 1, x.shape) for n, x in inputs.items()}
+        place = Case("circuit", moved, tuple(moved))
+        here = ask(place).quantities()
+        found += [(a, here) for a in replays(ask, place, (), rng)]
+    return found
+
+
+def _difference(a: Array, b: Array) -> Array:
+    """Subtract b from a; where that is no number (a place outside the domain), 0."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nan_to_num(a - b, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def apart(a: Readings, b: Readings) -> float:
@@ -147,8 +171,8 @@ def _ask(circuit: Circuit, upstream: Array) -> Any:
 
 
 def _local(op: str, node: Any) -> tuple[Array, ...]:
-    """The local gradient by each wire that goes in: what an upstream gradient of 1 becomes."""
-    if op == "input" or op in SHAPED:
+    """The local gradient by each wire that goes in: what an upstream gradient of ones becomes."""
+    if op in ("input", "matmul"):
         return ()
     one = np.ones(node.value.shape) if np.ndim(node.value) else 1.0
     with np.errstate(all="ignore"):

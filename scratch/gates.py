@@ -73,7 +73,8 @@ def _slope(a: Value, b: Value) -> Value:
     try:
         return b * a ** (b - 1)
     except ArithmeticError:  # Python refuses what IEEE arithmetic calls infinite
-        return b * float(np.float64(a) ** (b - 1))
+        with np.errstate(all="ignore"):
+            return b * float(np.float64(a) ** (b - 1))
 
 
 def _log_base(a: Value) -> Value:
@@ -228,9 +229,21 @@ def broadcast(a: Value, shape: tuple[int, ...]) -> Unary:
 def index(a: Value, key: Any) -> Unary:
     """Pick a[key], key as NumPy takes it; the gradient returns to an entry as often as it was picked."""
 
+    picked = np.asarray(a)[key]
+    once = _basic(key)
+
     def da(g: Value) -> Value:
-        d = np.zeros(a.shape, np.result_type(g))
-        np.add.at(d, key, g)
+        d = np.zeros(np.shape(a), np.result_type(g))
+        if once:
+            d[key] = g
+        else:
+            np.add.at(d, key, g)
         return d
 
-    return np.asarray(a)[key], da
+    return picked, da
+
+
+def _basic(key: Any) -> bool:
+    """Tell whether key is made of whole numbers, slices, … and None, which pick no entry twice."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is ... or isinstance(part, int | slice) for part in parts)

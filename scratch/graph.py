@@ -15,6 +15,7 @@ overflow); the message names the gate and the entry. Source: CS231n notes, "Back
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -34,24 +35,24 @@ def backward(root: Node, upstream: Any = None) -> None:
     """
     if not isinstance(root, Node):
         raise ValueError(f"backward before forward: {root!r:.60} is no node, so no gate has computed it")
+    value = root.value
     if upstream is None:
-        if np.ndim(root.value):
-            raise ValueError(
-                f"backward from an array of shape {root.value.shape} needs an upstream gradient; or sum it first"
-            )
+        if type(value) is not float and value.ndim:
+            raise ValueError(f"backward from an array of shape {value.shape} needs an upstream gradient; or sum it first")
         upstream = 1.0
-    elif np.shape(upstream) != np.shape(root.value):
-        raise ValueError(f"upstream gradient of shape {np.shape(upstream)} for a value of {np.shape(root.value)}")
+    elif np.shape(upstream) != np.shape(value):
+        raise ValueError(f"upstream gradient of shape {np.shape(upstream)} for a value of {np.shape(value)}")
     nodes = order(root)
     for node in nodes:
         node.grad = None
-    root.grad = _fit(_plain(upstream), root.value)
-    with np.errstate(all="ignore"):  # a gradient may be infinite where the value is not: √ at 0
+    arrays = {type(node.value) for node in nodes} != {float}
+    root.grad = _fit(_plain(upstream), value)
+    with np.errstate(all="ignore") if arrays else nullcontext():  # a slope may be infinite: √ at 0
         for node in nodes:
             g = node.grad
             for wire, local in node.edges:
                 d = local(g)
-                if type(d) is not float or type(wire.value) is not float:
+                if arrays or type(d) is not float:
                     d = _fit(d, wire.value)
                 wire.grad = d if wire.grad is None else wire.grad + d
 
@@ -63,23 +64,20 @@ def order(root: Node) -> list[Node]:
     Raises ValueError for a cycle, which only an assignment to edges can make.
     """
     uses = {root: 0}
-    waiting = [root]
-    while waiting:
-        for wire, _ in waiting.pop().edges:
+    found = [root]
+    for node in found:  # grows while it is walked, as placed does below
+        for wire, _ in node.edges:
             if wire in uses:
                 uses[wire] += 1
             else:
                 uses[wire] = 1
-                waiting.append(wire)
-    placed = []
-    ready = [] if uses[root] else [root]
-    while ready:
-        node = ready.pop()
-        placed.append(node)
+                found.append(wire)
+    placed = [] if uses[root] else [root]
+    for node in placed:
         for wire, _ in node.edges:
             left = uses[wire] = uses[wire] - 1
             if not left:
-                ready.append(wire)
+                placed.append(wire)
     if len(placed) < len(uses):
         stuck = sorted({node.op for node, left in uses.items() if left})
         raise ValueError(f"the graph has a cycle through {', '.join(stuck)}")
@@ -95,13 +93,15 @@ def _fit(d: Value, value: Value) -> Value:
         extra = len(long) - len(shape)
         repeated = tuple(i for i, n in enumerate(long) if i < extra or shape[i - extra] != n)
         d = np.sum(d, axis=repeated, keepdims=True).reshape(shape)
-    return d if d.dtype == value.dtype else d.astype(value.dtype)
+    return d if type(d) is not float and d.dtype == value.dtype else value.dtype.type(d)
 
 
 def _plain(value: Any) -> Value:
     """Take a number as Python float (NumPy's are slow), an array in its own floating-point type."""
     if type(value) is float:
         return value
+    if type(value) is int and -1e308 <= value <= 1e308:
+        return float(value)
     array = np.asarray(value)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)

@@ -160,10 +160,31 @@ def test_gradients_of_what_was_repeated_are_summed_back():
     assert isinstance(scalar.grad, float)
 
 
+@pytest.mark.parametrize("op", [scratch.sum, scratch.mean, scratch.amax, scratch.transpose, lambda x: x[None][0]])
+@pytest.mark.parametrize("value", [2.0, np.float32(2)])
+def test_gates_for_arrays_take_a_number_and_return_its_gradient_as_one(op, value):
+    x = Node(value)
+    backward(op(x) * x)
+    assert x.grad == 4
+    assert type(x.grad) is type(value)
+
+
 def test_an_entry_picked_twice_receives_both_gradients():
     x = Node(np.arange(4.0))
     backward(scratch.sum(scratch.index(x, [1, 1, 2]) * np.array([1.0, 2.0, 4.0])))
     assert x.grad.tolist() == [0, 3, 4, 0]
+
+
+@pytest.mark.parametrize("key", [1, -1, slice(0, 2), (0, 1), (..., None, 1), (slice(None), slice(0, 3, 2)), np.int64(1),
+                                 [0, 0, 1], ([0, 1, 0], [2, 2, 2])])  # fmt: skip
+def test_every_kind_of_key_returns_the_gradient_as_torch_does(key):
+    value = np.arange(6.0).reshape(2, 3)
+    x, t = Node(value), torch.tensor(value, requires_grad=True)
+    out, expected = scratch.index(x, key), ref.index(t, key)
+    np.testing.assert_array_equal(out.value, expected.detach().numpy())
+    backward(scratch.sum(out * out))
+    (expected * expected).sum().backward()
+    np.testing.assert_array_equal(x.grad, t.grad.numpy())
 
 
 @pytest.mark.parametrize("op", ["exp", "sigmoid", "tanh", "relu", "abs", "sum", "mean", "amax", "transpose"])

@@ -78,16 +78,16 @@ def _tell(out: Console, found: Readings, summed: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from compare.draw import precise, tree
+    from compare.circuit_table import table as wires
+    from compare.wording import precise
 
     out.print(escape(found.circuit.text), style="bold", soft_wrap=True)
-    out.print("wire = gate  [green]value[/]  [red]gradient[/]  [dim]local gradients[/]")
-    out.print(tree(found))
+    out.print(wires(found))
     shape = found.wires[found.circuit.output].value.shape
     if shape and summed:
         out.print(f"the output has shape {shape}: gradients are those of its sum (--upstream gives another)")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("gradient of", no_wrap=True)
+    table.add_column("input", no_wrap=True)
     for name in ("scratch", "torch", "numerical", "±"):
         table.add_column(name, justify="right")
     table.add_column("noise units", justify="right")
@@ -138,7 +138,7 @@ def _write(found: Readings, png: Path | None, svg: Path | None, html: Path | Non
 
 
 def _json(found: Readings) -> dict[str, Any]:
-    from compare.draw import formula
+    from compare.wording import formula
 
     gates = {g.name: g for g in found.circuit.gates}
     nodes = []
