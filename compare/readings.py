@@ -139,18 +139,20 @@ def apart(a: Readings, b: Readings) -> float:
 
 def _scratch(circuit: Circuit, inputs: Mapping[str, Array]) -> dict[str, Any]:
     node = side("scratch", "graph.Node")
-    gates: Any = _Ops("scratch")
+    gates: Any = Gates("scratch")
     return run(circuit, gates, {name: node(value) for name, value in inputs.items()})
 
 
-class _Ops:
-    """The gates of one side, by name."""
+class Gates:
+    """The gates of one side, by name, each looked up once."""
 
     def __init__(self, package: str) -> None:
         self.package = package
 
     def __getattr__(self, op: str) -> Any:
-        return side(self.package, f"graph.{op}")
+        gate = side(self.package, f"graph.{op}")
+        setattr(self, op, gate)
+        return gate
 
 
 def _ask(circuit: Circuit, upstream: Array) -> Any:
@@ -159,7 +161,7 @@ def _ask(circuit: Circuit, upstream: Array) -> Any:
 
     def ask(case: Case) -> Outcome:
         tensors = {n: torch.tensor(x, dtype=torch.float64).requires_grad_() for n, x in case.inputs.items()}
-        wires = run(circuit, _Ops("ref"), tensors, lambda c: torch.tensor(c, dtype=torch.float64))
+        wires = run(circuit, Gates("ref"), tensors, lambda c: torch.tensor(c, dtype=torch.float64))
         flowing = {n: t for n, t in wires.items() if t.requires_grad}
         grads = torch.autograd.grad(wires[circuit.output], list(flowing.values()), torch.tensor(upstream))
         values = {f"={n}": t.detach().numpy() for n, t in wires.items()}

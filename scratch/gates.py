@@ -228,7 +228,6 @@ def broadcast(a: Value, shape: tuple[int, ...]) -> Unary:
 
 def index(a: Value, key: Any) -> Unary:
     """Pick a[key], key as NumPy takes it; the gradient returns to an entry as often as it was picked."""
-
     picked = np.asarray(a)[key]
     once = _basic(key)
 

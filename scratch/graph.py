@@ -38,7 +38,9 @@ def backward(root: Node, upstream: Any = None) -> None:
     value = root.value
     if upstream is None:
         if type(value) is not float and value.ndim:
-            raise ValueError(f"backward from an array of shape {value.shape} needs an upstream gradient; or sum it first")
+            raise ValueError(
+                f"backward from an array of shape {value.shape} needs an upstream gradient; or sum it first"
+            )
         upstream = 1.0
     elif np.shape(upstream) != np.shape(value):
         raise ValueError(f"upstream gradient of shape {np.shape(upstream)} for a value of {np.shape(value)}")

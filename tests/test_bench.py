@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from compare import bench, cli, network_race, numgrad_race, races, step_race, timing
+from compare import bench, cli, graph_race, network_race, numgrad_race, races, step_race, timing
 from compare.commands import bench as command
 from compare.pairs import TABLE, select
 from compare.records import Outcome
@@ -261,6 +261,25 @@ def test_a_wrong_numerical_gradient_is_not_timed(monkeypatch):
     (row,) = bench.bench(numgrad_race.tasks(), effort=TINY)
     assert not row.agrees
     assert "times the error that it tells" in row.fault
+
+
+def test_the_graph_races_torchs_autograd_on_numbers_and_arrays():
+    numbers, arrays = bench.bench(graph_race.tasks(), effort=TINY)
+    assert (numbers.task, numbers.agrees) == ("graph numbers", True)
+    assert (arrays.task, arrays.agrees) == ("graph 256×100", True)
+    assert numbers.ratio < 1  # five Python gates cost less than five of torch's
+
+
+def test_a_wrong_gate_is_not_timed(monkeypatch):
+    from scratch import gates, graph
+
+    def tanh(a):
+        return gates.tanh(a)[0], lambda g: g * (1 - abs(gates.tanh(a)[0]))
+
+    monkeypatch.setattr(graph, "tanh", graph._unary(tanh))
+    (row,) = bench.bench([graph_race.task("3", "sum(tanh(x))", {"x": np.float32([0.1, 0.2, 0.3])})], effort=TINY)
+    assert not row.agrees
+    assert row.fault.startswith("dx: ")
 
 
 @pytest.mark.parametrize(("x", "told"), [(1 / 900, "1/900"), (0.45, ".45"), (1.2, "1.2"), (17.4, "17"), (120.0, "120")])

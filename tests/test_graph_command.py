@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,14 @@ def test_an_arrays_gradient_is_its_sums_unless_upstream_says_otherwise(capsys):
     assert run("x*y", "x=[1,2]", "y=3", "--upstream", "[1,10]", "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["inputs"]["y"]["grad"] == 21
     assert run("x*y", "x=[1,2]", "y=3", "--upstream", "[1,10,100]") == 2
+
+
+def test_the_commands_of_the_page_for_students_do_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "graph.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    gradtwin graph (.+)$", page, re.MULTILINE)
+    for command in commands:
+        assert run(*shlex.split(command)) == 0
+    assert len(commands) == 2
+    assert (tmp_path / "docs" / "graph.png").exists()
+    assert "four elementary gates agree" in capsys.readouterr().out

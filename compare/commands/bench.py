@@ -27,7 +27,9 @@ QUIET_TORCH = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 def bench(
     pairs: Annotated[
         list[str] | None,
-        typer.Argument(help="Pairs or families, train_step, or numerical_gradient; all without. See `gradtwin list`."),
+        typer.Argument(
+            help="Pairs, families, train_step, numerical_gradient or graph; all without. See `gradtwin list`."
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=2, help="Threads for either side.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Short races: a first impression in seconds.")] = False,
@@ -46,13 +48,13 @@ def bench(
     from itertools import chain
 
     from compare import bench as races
-    from compare import numgrad_race, report, step_race, timing
+    from compare import graph_race, numgrad_race, report, step_race, timing
     from compare.pairs import select
     from compare.races import tasks
 
     names = list(pairs or ())
-    own = (step_race.NAME, numgrad_race.NAME)
-    with_step, with_numerical = (not names or name in names for name in own)
+    own = (step_race.NAME, numgrad_race.NAME, graph_race.NAME)
+    with_step, with_numerical, with_graph = (not names or name in names for name in own)
     others = [name for name in names if name not in own]
     chosen = _select(others, own) if others or not names else ()
     out = report.console(quiet, json_to)
@@ -64,6 +66,8 @@ def bench(
         wanted = chain(wanted, step_race.tasks(select(["softmax_objective"])[0], seed, images))
     if with_numerical:
         wanted = chain(wanted, numgrad_race.tasks(seed))
+    if with_graph:
+        wanted = chain(wanted, graph_race.tasks(seed))
     effort = timing.QUICK if quick else races.EFFORT
     effort = replace(effort, least=5) if threads > 1 else effort
     rows = []
