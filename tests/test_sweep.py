@@ -323,7 +323,7 @@ def test_trials_lie_on_the_hparams_page(source: str, tmp_path: Path) -> None:
         events.Reload()
         content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
         rates.add(HParamsPluginData.FromString(content).session_start_info.hparams["lr"].number_value)
-        assert {"hparam/validation accuracy", "validation/accuracy", "train/loss"} <= set(events.Tags()["scalars"])
+        assert {"final/validation accuracy", "validation/accuracy", "train/loss"} <= set(events.Tags()["scalars"])
         assert len(events.Scalars("validation/accuracy")) == 2
     assert rates == {0.001, 0.002}
 

@@ -125,8 +125,8 @@ def _run(
                 track(f"{sweep.started(study)} of {count} trials begun")
                 if folder is not None and trial.trace is not None and trial.accuracy is not None:
                     figures = {
-                        "hparam/validation accuracy": trial.accuracy,
-                        "hparam/validation loss": trial.loss or 0.0,
+                        "final/validation accuracy": trial.accuracy,
+                        "final/validation loss": trial.loss or 0.0,
                     }
                     log_trial(folder / f"trial-{trial.number:04d}", trial.settings, trial.trace.points, figures)
     except KeyboardInterrupt:
