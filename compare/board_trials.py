@@ -23,9 +23,10 @@ def log_trial(
         run.scalars(p.step, {"train/loss": p.loss, "validation/loss": p.validation_loss,
                              "validation/accuracy": p.validation_accuracy})  # fmt: skip
     last = points[-1].step if points else 0
-    for part in make.hparams(dict(settings), dict(figures)):
+    final = {f"final/{name}": value for name, value in figures.items()}
+    for part in make.hparams(dict(settings), final):
         run.add(last, part)
-    run.scalars(last, figures)
+    run.scalars(last, final)
     run.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -49,7 +49,7 @@ class Trial:
 
 def sweep(
     study: Study, base: Plan, wanted: Space, material: Material, trials: int, processes: int, sampler: str = "random"
-) -> Iterator[Trial]:
+) -> Generator[Trial, None, None]:
     """Train until the study has so many trials; yield each of this run when it is done.
 
     Whoever stops early loses the trials in flight, and nothing else: they are queued again.
@@ -180,7 +180,7 @@ def recover(study: Study) -> int:
 
 
 def _dead(trial: FrozenTrial, patience: float) -> bool:
-    if trial.user_attrs.get("host") == socket.gethostname():
+    if os.name == "posix" and trial.user_attrs.get("host") == socket.gethostname():
         return not _alive(int(trial.user_attrs["process"]))
     return trial.datetime_start is not None and (datetime.now() - trial.datetime_start).total_seconds() > patience
 

@@ -381,6 +381,33 @@ def test_a_study_that_was_asked_otherwise_is_refused(other: dict[str, Any], told
         sweep.open_study("s", store, asked, {"lr": Choice((0.1,))})
 
 
+def test_a_folder_with_trials_of_a_study_that_is_gone_is_refused(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine" / "trial-0000").mkdir(parents=True)
+    assert run("softmax", "--study", "mine", "--data", source, "--runs", str(tmp_path), "-q") == 2
+    assert "holds trials of another study; take another name" in capsys.readouterr().err
+
+
+def test_a_winner_whose_training_was_interrupted_is_trained_anew(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("svm", "lr=0.001", "epochs=1", "--study", "w", "--data", source, "--runs", str(tmp_path), "--json", "-")
+    own = lockstep.train
+
+    def interrupted(plan: Plan, data: Dataset) -> Iterator[Any]:
+        yield next(iter(own(plan, data)))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lockstep, "train", interrupted)
+        assert run(*words) == 130
+    first = json.loads(capsys.readouterr().out)
+    assert (first["complete"], first["test_accuracy"], len(first["trials"])) == (False, None, 1)
+    assert run(*words) == 0
+    assert Path(json.loads(capsys.readouterr().out)["run"]).name == "winner-2"
+
+
 def test_when_every_training_fails_that_is_said(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("softmax", "lr=1e30,1e31", "epochs=3", "--no-log", "--data", source, "-q") == 2
     assert "every loss became infinite; try smaller learning rates" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 TRIALS = 20
-EVERY = 20  # steps of the winner between two looks of the progress bar
 
 
 def sweep(
@@ -73,6 +73,7 @@ def sweep(
     from compare import alone, models, report, space
     from compare import sweep as sweeping
     from compare.data import load
+    from compare.timing import equal_threads
 
     chosen = models.model(model)
     for option, number in (("--processes", processes), ("--trials", trials)):
@@ -97,104 +98,119 @@ def sweep(
         if folder is not None and not any(folder.iterdir()):
             folder.rmdir()
         raise
-    return _run(opened, url, folder, wanted, base, material, images, trials, processes, sampler, out, json_to)
-
-
-def _run(
-    study: Study, store: str | None, folder: Path | None, wanted: Space, base: Plan, material: Material,
-    images: Dataset, trials: int | None, processes: int, sampler: str, out: Console, json_to: str | None,
-) -> int:  # fmt: skip
-    """Search, report, and unless interrupted confirm and test the winner; return the exit status."""
-    from concurrent.futures.process import BrokenProcessPool
-
-    from compare import report, space, sweep, sweep_outcome
-    from compare.board_trials import log_trial
-
+    if folder is not None and not opened.trials and any(folder.glob("trial-*")):
+        raise Refusal(f"--study {folder.name}: {folder} holds trials of another study; take another name")
     whole = space.size(wanted)
-    count: int = trials or study.user_attrs.get("trials") or whole or TRIALS
+    count: int = trials or opened.user_attrs.get("trials") or whole or TRIALS
     count = min(count, whole or count)
-    study.set_user_attr("trials", count)
-    train, check = len(material.train.labels), len(material.validation.labels)
-    named = " ".join(f"{name}={values}" for name, values in wanted.items())
-    out.print(f"{base.model}: {named}; {count} trials on {train:,} images, {check:,} to choose by", soft_wrap=True)
-    complete, tested = True, None
-    try:
-        with report.progress(out, count) as track:
-            for trial in sweep.sweep(study, base, wanted, material, count, processes, sampler):
-                out.print(sweep_outcome.line(trial), soft_wrap=True, markup=False, highlight=False)
-                track(f"{sweep.started(study)} of {count} trials begun")
-                if folder is not None and trial.trace is not None and trial.accuracy is not None:
-                    figures = {
-                        "final/validation accuracy": trial.accuracy,
-                        "final/validation loss": trial.loss or 0.0,
-                    }
-                    log_trial(folder / f"trial-{trial.number:04d}", trial.settings, trial.trace.points, figures)
-    except KeyboardInterrupt:
-        complete = False
-    except BrokenProcessPool as error:
-        raise Refusal(
-            f"a process was killed (memory?); go on with --study {study.study_name}, fewer --processes"
-        ) from error
-    done = sweep.results(study)
-    winner, away = sweep.best(done), sweep.elsewhere(study) if complete else 0
+    opened.set_user_attr("trials", count)
+    job = Job(opened, url, folder, wanted, base, material, images, count, processes, sampler)
+    with equal_threads(1):
+        return _run(job, out, json_to)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a sweep needs."""
+
+    study: Study
+    store: str | None
+    folder: Path | None
+    wanted: Space
+    base: Plan
+    material: Material
+    images: Dataset
+    trials: int
+    processes: int
+    sampler: str
+
+
+def _run(job: Job, out: Console, json_to: str | None) -> int:
+    """Search, report, and unless interrupted confirm and test the winner; return the exit status."""
+    from compare import report, sweep, sweep_outcome
+
+    check = len(job.material.validation.labels)
+    space = {name: str(values) for name, values in job.wanted.items()}
+    named = " ".join(f"{name}={values}" for name, values in space.items())
+    here = f"{len(job.material.train.labels):,} images, {check:,} to choose by"
+    out.print(f"{job.base.model}: {named}; {job.trials} trials on {here}", soft_wrap=True, markup=False)
+    complete, tested = _search(job, out), None
+    done = sweep.results(job.study)
+    winner, away = sweep.best(done), sweep.elsewhere(job.study) if complete else 0
     if done:
-        out.print(sweep_outcome.table(done, list(wanted)))
+        out.print(sweep_outcome.table(done, list(space)))
     if winner is not None:
         out.print(f"best: trial {winner.number}: {sweep_outcome.words(winner.settings)}", soft_wrap=True)
     if away:
-        told = f"{away} trials run elsewhere: whoever ends last tests the best one; or call again"
-        out.print(told, soft_wrap=True)
+        out.print(f"{away} trials run elsewhere: whoever ends last tests the best one; or call again", soft_wrap=True)
     elif winner is not None and complete:
         try:
-            tested = _confirm(study, sweep.plan_of(base, winner.settings), winner.number, images, folder, out)
+            tested = _confirm(job, sweep.plan_of(job.base, winner.settings), winner.number, out)
         except KeyboardInterrupt:
             complete = False
     if not complete:
-        again = f"; to go on: the same command with --study {study.study_name}" if store else ""
-        out.print(f"interrupted after {len(done)} of {count} trials: nothing was tested{again}", soft_wrap=True)
+        again = f"; to go on: the same command with --study {job.study.study_name}" if job.store else ""
+        out.print(f"interrupted after {len(done)} of {job.trials} trials: nothing was tested{again}", soft_wrap=True)
     swept = sweep_outcome.Swept(
-        study.study_name,
-        store,
-        {n: str(v) for n, v in wanted.items()},
-        base,
-        count,
-        check,
-        done,
-        winner,
-        tested,
-        complete,
+        job.study.study_name, job.store, space, job.base, job.trials, check, done, winner, tested, complete
     )
-    report.write_json(json_to, "sweep", base.seed, images.name, sweep_outcome.as_json(swept))
+    report.write_json(json_to, "sweep", job.base.seed, job.images.name, sweep_outcome.as_json(swept))
     if winner is None and complete and not away:
         raise Refusal("no trial came to an end: every loss became infinite; try smaller learning rates")
     return INTERRUPTED if not complete else int(tested is not None and tested["verdict"] != "agree")
 
 
-def _confirm(study: Study, plan: Plan, number: int, images: Dataset, folder: Path | None, out: Console) -> Any:
+def _search(job: Job, out: Console) -> bool:
+    """Do the trials, each told and logged when it is done; return whether nobody interrupted."""
+    from concurrent.futures.process import BrokenProcessPool
+    from contextlib import closing
+
+    from compare import report, sweep, sweep_outcome
+    from compare.board_trials import log_trial
+
+    running = sweep.sweep(job.study, job.base, job.wanted, job.material, job.trials, job.processes, job.sampler)
+    try:
+        with report.progress(out, job.trials) as track, closing(running):
+            for trial in running:
+                out.print(sweep_outcome.line(trial), soft_wrap=True, markup=False, highlight=False)
+                track(f"{sweep.started(job.study)} of {job.trials} trials begun")
+                if job.folder is not None and trial.trace is not None and trial.accuracy is not None:
+                    final = {"validation accuracy": trial.accuracy, "validation loss": trial.loss or 0.0}
+                    log_trial(job.folder / f"trial-{trial.number:04d}", trial.settings, trial.trace.points, final)
+    except KeyboardInterrupt:
+        return False
+    except BrokenProcessPool as error:
+        again = f"; go on with --study {job.study.study_name} and fewer --processes" if job.store else ""
+        raise Refusal(f"a process of the sweep was killed, perhaps for memory{again}") from error
+    return True
+
+
+def _confirm(job: Job, plan: Plan, number: int, out: Console) -> Any:
     """Train the winner in lockstep and test it, unless this study has tested it before."""
     from compare import confirm, outcome, report
     from compare.lockstep import steps_of
 
-    tests: list[Any] = study.user_attrs.get("tests", [])
+    tests: list[Any] = job.study.user_attrs.get("tests", [])
     if tests and tests[-1]["trial"] == number:
         told = ", ".join(f"{name} {share:.2%}" for name, share in tests[-1]["test_accuracy"].items())
         out.print(f"trial {number} was tested before: {told}; {tests[-1]['verdict']}", soft_wrap=True)
         return tests[-1]
-    steps, place = steps_of(plan, images), None
-    if folder is not None:
-        place = folder / (f"winner-{len(tests) + 1}" if tests else "winner")
+    steps, place = steps_of(plan, job.images), None
+    if job.folder is not None:
+        names = ("winner", *(f"winner-{k}" for k in range(2, 1000)))  # one that was interrupted keeps its place
+        place = next(job.folder / name for name in names if not (job.folder / name).exists())
     with report.progress(out, steps) as track:
         result = confirm.confirm(
-            plan, images, place, lambda step: track(f"winner in lockstep: step {step:,} of {steps:,}")
+            plan, job.images, place, lambda step: track(f"winner in lockstep: step {step:,} of {steps:,}")
         )
     found = outcome.as_json(plan, result, str(place) if place else None)
     kept = {"trial": number} | {key: report.plain(found[key]) for key in ("test_accuracy", "verdict", "flagged", "run")}
-    study.set_user_attr("tests", [*tests, kept])
+    job.study.set_user_attr("tests", [*tests, kept])
     out.print(outcome.table(result))
     for text in outcome.remarks(result, None):
         out.print(text, soft_wrap=True, markup=False)
-    if folder is not None:
-        out.print(f"logged in {folder}: gradtwin board", soft_wrap=True, markup=False)
+    if job.folder is not None:
+        out.print(f"logged in {job.folder}: gradtwin board", soft_wrap=True, markup=False)
     return kept
 
 
