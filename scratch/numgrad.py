@@ -20,8 +20,9 @@ def derivative(phi: Callable[[float], float], scale: float, largest: float = 0.0
     starts at scale / 8 and shrinks eightfold while that helps: near a kink, or where scores are large, only
     small steps see the slope. The bound is twice what truncation and the rounding of phi and of its argument leave:
     they are estimates. A kink inside the step shows in the second difference: a parabola's falls to a quarter with
-    half the step, a kink's to a half. What exceeds the quarter joins the bound, which one kink cannot break: exactly
-    at a kink it is half of the gap between the one-sided slopes, so that the values between them are those allowed.
+    half the step, a kink's to a half. What exceeds the quarter joins the bound. So exactly at a kink, or nearer to one
+    than the shortest step, it is half of the gap between the one-sided slopes, and the values between them are those
+    allowed. Kinks too close for any step that rounding allows, two of them that hide each other, can break it.
     largest is the largest number that phi adds its argument to: a step that drowns in its rounding is not taken.
     Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)" (1982), with two columns of his table.
     """
@@ -32,19 +33,24 @@ def derivative(phi: Callable[[float], float], scale: float, largest: float = 0.0
         rounding = EPS * (abs(above) + abs(below) + abs(center))
         return (above - below) / (2 * h), above - 2 * center + below, rounding
 
-    best, error, bound, h = 0.0, np.inf, np.inf, scale / 8
+    best, rest, bend_seen, bound, h = 0.0, np.inf, 0.0, np.inf, scale / 8
     while h > 64 * EPS * max(scale, largest):
         coarse, bend, _ = around(h)
         fine, bend_fine, rounding = around(h / 2)
         better = (4 * fine - coarse) / 3
         kink = abs(bend_fine - bend / 4) * 2 / h
-        guess, blur = abs(better - fine) + kink, 8 * rounding / h + EPS * scale / h * abs(better)
-        doubt = guess + blur
-        # a finer step crosses fewer kinks: if it sees more of them than rounding explains, the coarser was lucky
-        if doubt < error or guess > 4 * (error + blur):
-            best, error, bound = better, doubt, SLACK * (doubt - kink) + kink
-        elif doubt > 8 * error or error == 0:
-            break
+        guess, blur = abs(better - fine), 8 * rounding / h + EPS * scale / h * abs(better)
+        error, doubt = rest + bend_seen, guess + blur + kink
+        # a finer step crosses fewer kinks: if it sees more than rounding explains, the coarser was lucky
+        lucky = guess > 4 * (rest + blur) or guess + kink > 4 * (error + blur)
+        stays = kink > 4 * blur and guess + blur < rest  # a kink within every step: then the rest decides
+        if doubt < error or lucky or stays:
+            best, rest, bend_seen, bound = better, guess + blur, kink, SLACK * (guess + blur) + kink
+        else:
+            if kink > 4 * blur:  # still there at a finer step: it was there
+                bound = max(bound, kink)
+            if doubt > 8 * error or error == 0:
+                break
         h /= 8
     return best, bound
 
