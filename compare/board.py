@@ -1,28 +1,23 @@
 """TensorBoard: the only writer of event files. One folder a training, in it the runs scratch, ref and drift.
 
-scratch and ref carry the same tags, so that their curves overlay. Points of curves are kept and written an epoch at
-a time, by TensorBoard's own record writer and without a thread: handing one point to a writer thread costs four
-times as much as writing it, and in a tight loop writing costs half of what it costs between two steps.
+scratch and ref carry the same tags, so that their curves overlay.
 """
 
 from __future__ import annotations
 
-import os
-import socket
+import math
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
 from compare import board_images, flow
-from compare.records import Refusal
+from compare.events import Run
 
 if TYPE_CHECKING:
     from compare.data import Dataset
@@ -31,67 +26,13 @@ if TYPE_CHECKING:
 
 make: Any = summary  # torch leaves it untyped
 
+RUNS = ("scratch", "ref", "drift")
 POINTS = 5_000  # longer trainings log every so-manyth step, to keep about this many points a curve
 HISTOGRAMS = 5  # times a training
 DRIFTS = 100  # points of the curves of drift, and of the learning rate
 BINS = 40
 THRESHOLDS = 101  # of a PR curve
 TINY = 1e-12  # a weight that did not move is drawn here in the histogram of updates
-
-
-def new_folder(runs: Path, model: str, rule: str) -> Path:
-    """Make the folder of a new training, runs/<stamp>-<model>-<rule>. Raises Refusal where it cannot be made."""
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{model}-{rule}"
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1000):
-            folder = runs / (name if number == 1 else f"{name}-{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:  # another training began in the same second
-                continue
-            return folder
-    except OSError as error:
-        raise Refusal(f"--runs {runs}: cannot be written ({error.strerror}); name another, or use --no-log") from error
-    raise Refusal(f"--runs {runs}: {name} and a thousand more exist already")
-
-
-class Run:
-    """One TensorBoard run: a folder with one event file."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._kept: list[tuple[float, int, Mapping[str, float]]] = []
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / name).open("wb")
-        self._records = RecordWriter(self._file)
-        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-
-    def add(self, step: int, *summaries: Summary) -> None:
-        """Write summaries of one step, as one event."""
-        self.flush()
-        merged = Summary(value=[value for summary in summaries for value in summary.value])
-        self._write(time.time(), step, merged)
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep the points of several curves, with their time, until the next flush."""
-        self._kept.append((time.time(), step, values))
-
-    def flush(self) -> None:
-        """Write what was kept, and put it on disk."""
-        for when, step, values in self._kept:
-            points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-            self._write(when, step, Summary(value=points))
-        self._kept.clear()
-        self._file.flush()
-
-    def _write(self, when: float, step: int, summary: Summary) -> None:
-        self._records.write(Event(wall_time=when, step=step, summary=summary).SerializeToString())
-
-    def close(self) -> None:
-        """End the run."""
-        self.flush()
-        self._file.close()
 
 
 def log_text(folder: Path, tag: str, markdown: str) -> None:
@@ -104,16 +45,24 @@ def log_text(folder: Path, tag: str, markdown: str) -> None:
 class Board:
     """The three runs of one training, and the seconds that writing them took."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, steps: int, state: Mapping[str, Any] | None = None, step: int = 0) -> None:
         begin = time.perf_counter()
         self.folder = folder
-        self.runs = {name: Run(folder / name) for name in ("scratch", "ref", "drift")}
+        sizes = {} if state is None else state["sizes"]
+        self.runs = {name: Run(folder / name, sizes.get(name), step) for name in RUNS}
         self.every = max(1, steps // POINTS)
         self.every_drift = max(1, steps // DRIFTS)
         self.every_histogram = max(1, steps // HISTOGRAMS)
         self._before: dict[str, dict[str, Array]] = {}
-        self.runs["drift"].add(0, make.custom_scalars(board_images.LAYOUT | flow.LAYOUT))
+        if state is not None:
+            self._before = {side: dict(arrays) for side, arrays in state["before"].items()}
+        if not sizes.get("drift"):
+            self.runs["drift"].add(0, make.custom_scalars(board_images.LAYOUT | flow.LAYOUT))
         self.seconds = time.perf_counter() - begin
+
+    def state(self) -> dict[str, Any]:
+        """What a board that goes on here needs; all points are written."""
+        return {"sizes": {name: run.sizes() for name, run in self.runs.items()}, "before": self._before}
 
     def step(self, step: Step) -> None:
         """Log one step: its loss; now and then the rate, drift and histograms."""
@@ -123,6 +72,8 @@ class Board:
             for name, one in sides.items():
                 self.runs[name].scalars(at, {"train/loss": one.loss})
         first_flag = step.flagged is not None and step.flagged.step == at
+        if first_flag and at > 1:  # the marker rises between these two steps
+            self.runs["drift"].scalars(at - 1, {"drift/flagged": 0.0})
         if at == 1 or first_flag or at % self.every_drift == 0:
             self.runs["drift"].scalars(at, _drift_scalars(step))
             for name, one in sides.items():
@@ -184,9 +135,10 @@ class Board:
         self.runs[run].add(step, make.text(tag, markdown))
 
     def close(self) -> None:
-        """End all runs; the files remain."""
-        for run in self.runs.values():
-            run.close()
+        """End all runs, each of them even where one cannot be written; the files remain."""
+        with ExitStack() as stack:
+            for run in self.runs.values():
+                stack.callback(run.close)
 
     def _picture(self, run: str, step: int, tag: str, picture: Array) -> None:
         self.runs[run].add(step, make.image(tag, picture, dataformats="HWC"))
@@ -194,15 +146,20 @@ class Board:
 
 def _drift_scalars(step: Step) -> dict[str, float]:
     values = {
-        "drift/weights": step.params.relative,
-        "drift/weights, noise": step.params.relative_noise,
-        "drift/gradients": step.grads.relative,
-        "drift/gradients, noise": step.grads.relative_noise,
-        "drift/loss": step.loss.relative,
-        "drift/loss, noise": step.loss.relative_noise,
-        "drift in noise units/weights": step.params.noise_units,
-        "drift in noise units/loss": step.loss.noise_units,
+        "drift/lr of scratch": step.scratch.lr,
+        "drift/lr of ref": step.ref.lr,
+        "drift/flagged": float(step.flagged is not None),
     }
+    for what, drift in (("weights", step.params), ("gradients", step.grads), ("loss", step.loss)):
+        spread = drift.relative_noise
+        values |= {
+            f"drift/{what}": drift.relative,
+            f"drift/{what}, spread": spread,
+            # drift is told by its order of magnitude; less than a hundredth of the spread, down to 0, is all the same
+            f"log10 of drift/{what}": math.log10(max(drift.relative, 0.01 * spread)),
+            f"log10 of drift/{what}, spread": math.log10(spread),
+            f"log10 of drift/{what}, over spread": math.log10(max(drift.noise_units, 0.01)),
+        }
     for name, grad in step.ref.grads.items():
         values[f"drift of direction/1 - cosine, gradient of {name}"] = _one_minus_cosine(step.scratch.grads[name], grad)
     for name, param in step.ref.params.items():

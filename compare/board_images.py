@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 LAYOUT = {  # of the Custom Scalars page: curves that belong into one chart
     "Lockstep: scratch against ref": {
-        "weights, relative distance and what rounding does": [
+        "log10 of the weights' drift, and of the control runs' spread": [
             "Multiline",
-            ["drift/weights$", "drift/weights, noise"],
+            ["log10 of drift/weights$", "log10 of drift/weights, spread"],
         ],
-        "gradients, relative distance and what rounding does": [
+        "log10 of drift over spread: suspect above 0.5": ["Multiline", ["log10 of drift/.*, over spread"]],
+        "flagged: 0, and 1 from the step at fault": ["Multiline", ["drift/flagged"]],
+        "learning rate": ["Multiline", ["drift/lr of scratch", "drift/lr of ref"]],
+        "log10 of the gradients' drift and spread": [
             "Multiline",
-            ["drift/gradients$", "drift/gradients, noise"],
+            ["log10 of drift/gradients$", "log10 of drift/gradients, spread"],
         ],
-        "loss, relative distance and what rounding does": ["Multiline", ["drift/loss$", "drift/loss, noise"]],
-        "noise units": ["Multiline", ["drift in noise units/.*"]],
+        "log10 of the loss's drift and spread": ["Multiline", ["log10 of drift/loss$", "log10 of drift/loss, spread"]],
     }
 }
 TILE, GAP, LINE = 64, 6, 14  # pixels: a picture's side, the space between two, a line of text

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare.board import Run, make
+from compare.board import make
+from compare.events import Run
 
 if TYPE_CHECKING:
     from compare.alone import Point

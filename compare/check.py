@@ -132,16 +132,19 @@ def check(
         yield replace(found, message="; ".join([*filter(None, [found.message]), *unseen])) if unseen else found
 
 
-def measure(pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu") -> Measured:
-    """Truth, noise and kinks of a case: everything that the ref alone can tell."""
+def measure(
+    pair: Pair, case: Case, dtype: str, seed: int = 0, device: str = "cpu", ask: Callable[[Case], Outcome] | None = None
+) -> Measured:
+    """Truth, noise and kinks of a case: everything that the ref alone can tell. ask stands in for asking the pair."""
+    ask = ask or (lambda c: ask_ref(pair, c, device))
     rng = generator(seed, pair.name, case.name, dtype, "noise")
     # an exact promise is about kinks; without any, rounding is measured as ever
     asked = case if pair.kinks else replace(case, exact=False)
-    truth = ask_ref(pair, kinks.widened(asked), device)
-    found = kinks.flips(pair.kinks, asked, lambda c: ask_ref(pair, c, device), truth, rng)
+    truth = ask(kinks.widened(asked))
+    found = kinks.flips(pair.kinks, asked, ask, truth, rng)
 
     def noise(count: int) -> dict[str, Noise]:
-        answers = replays(lambda c: ask_ref(pair, c, device), asked, pair.sums, rng, count)
+        answers = replays(ask, asked, pair.sums, rng, count)
         told = {}
         for quantity, t in truth.quantities().items():
             errors = [kinks.explain(a[quantity] - t, found, quantity)[0] for a in answers]

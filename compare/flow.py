@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,6 +71,16 @@ class Watch:
         start = models.start(models.model(plan.model), rng, *sizes, plan.hidden, plan.init)
         start = {name: p.astype(plan.dtype) for name, p in start.items()}
         self._before: dict[str, dict[str, Array]] = {"scratch": start, "ref": start}
+
+    def state(self) -> dict[str, Any]:
+        """What is remembered, for a checkpoint."""
+        history = [(at, {n: [asdict(x) for x in found] for n, found in one.items()}) for at, one in self.history]
+        return {"history": history, "first_loss": self.first_loss, "before": self._before}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what state says."""
+        self.history = [(at, {n: [Layer(**x) for x in f] for n, f in one.items()}) for at, one in state["history"]]
+        self.first_loss, self._before = dict(state["first_loss"]), dict(state["before"])
 
     def step(self, step: Step) -> dict[str, dict[str, float]]:
         """Take one step in; on the first and every so-manyth, the curves of both sides by tag, else nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from compare.records import Refusal
@@ -16,6 +16,8 @@ from compare.timing import tiled_pays
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from compare.parties import Plan
 
 SCALE = 1 / 128  # of the rows, pixel minus mean: brings them to about -1 … 1; a power of two, so it rounds nothing
 
@@ -162,21 +164,27 @@ def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[...
     return side("scratch", chosen.objective)  # type: ignore[no-any-return] # looked up by name
 
 
-def ref_objective(chosen: Model, shift: float = 0.0) -> Callable[..., Any]:
-    """The ref's objective, f(params, X, y, reg, penalty) -> value; shift moves the kinks of a kinked model."""
-    if not (shift and chosen.kinked):
-        return side("ref", chosen.objective)  # type: ignore[no-any-return] # looked up by name
-    loss, scores, penalty_of = side("ref", chosen.loss), side("ref", chosen.scores), penalties("ref")
-    affine = side("ref", "layers.affine")
+def scratch_scores(chosen: Model, objective: Any) -> Callable[..., Any] | None:
+    """Scratch's scores, f(params, X), as this objective computes them on its way."""
+    scores: Callable[..., Any] = getattr(objective, "scores", None) or side("scratch", chosen.scores)
+    return scores
 
-    def moved(params: Mapping[str, Any], X: Any, y: Any, reg: float, penalty: str) -> Any:
-        return loss(scores(params, X), y, margin=1 + shift) + penalty_of[penalty](params["W"], reg)
 
-    def moved_network(params: Mapping[str, Any], X: Any, y: Any, reg: float, penalty: str) -> Any:
-        layers = len(params) // 2
-        for k in range(1, layers + 1):
-            X = affine(X, params[f"W{k}"], params[f"b{k}"])
-            X = X * X.gt(shift) if k < layers else X
-        return loss(X, y) + sum(penalty_of[penalty](params[f"W{k}"], reg) for k in range(1, layers + 1))
+def scratch_rules(plan: Plan, names: Iterable[str]) -> dict[str, Any]:
+    """Scratch's update rule for each parameter: one rule, without weight decay on biases where the plan says so."""
+    rule = rules("scratch")[plan.rule](**plan.rule_options)
+    spared = rule if plan.decay_bias else replace(rule, weight_decay=0.0)
+    return {name: rule if name.startswith("W") else spared for name in names}
 
-    return moved_network if chosen.hidden else moved
+
+def ref_optimizer(plan: Plan, params: Mapping[str, Any]) -> Any:
+    """The ref's optimizer of all parameters; biases are a group of their own where decay spares them."""
+    build = rules("ref")[plan.rule]
+    if plan.decay_bias:
+        return build(list(params.values()), plan.lr, **plan.rule_options)
+    spared = {"weight_decay": 0.0, "decoupled_decay": 0.0}  # the latter is the name that ref/conventions.py has for it
+    groups = [
+        {"params": [p for n, p in params.items() if n.startswith("W")]},
+        {"params": [p for n, p in params.items() if not n.startswith("W")]} | spared,
+    ]
+    return build(groups, plan.lr, **plan.rule_options)

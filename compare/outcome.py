@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from compare import lockstep, models
+import numpy as np
+
+from compare import choices, lockstep, models, telling
 from compare.tables import plain_table
 
 if TYPE_CHECKING:
@@ -37,6 +40,15 @@ class Tally:
         self.seconds["ref"].append(step.ref.seconds)
         self.units["weights"] = max(self.units["weights"], step.params.noise_units)
         self.units["loss"] = max(self.units["loss"], step.loss.noise_units)
+
+    def state(self) -> dict[str, Any]:
+        """What is remembered, for a checkpoint."""
+        return {"seconds": {name: np.array(s) for name, s in self.seconds.items()}, "units": self.units}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what state says."""
+        self.seconds = {name: list(s) for name, s in state["seconds"].items()}
+        self.units = dict(state["units"])
 
 
 @dataclass(frozen=True)
@@ -89,15 +101,25 @@ def as_json(plan: Plan, result: Result, folder: str | None) -> dict[str, Any]:
             "loss_relative": last.loss.relative,
             "loss_noise_units": result.units["loss"],
             "bound": lockstep.BOUND,
-            "kinks_crossed": last.crossed,
+            "excused": last.excused,
         },
         "flagged": None
         if flag is None
         else {"step": flag.step, "stage": flag.stage, "tensor": flag.tensor, "entry": flag.entry,
-              "noise_units": flag.noise_units},
+              "noise_units": flag.noise_units, "scratch": flag.scratch, "ref": flag.ref, "replayed": flag.replayed,
+              "causes": [{"cause": c.cause, "unexplained": c.unexplained} for c in flag.causes]},
+        "weights": {name: digest(getattr(last, name).params) for name in SIDES},
         "seconds_per_step": result.seconds,
         "run": folder,
     }  # fmt: skip
+
+
+def digest(params: Mapping[str, Array]) -> str:
+    """The first 16 digits of the weights' SHA-256: the same for the same bits."""
+    whole = hashlib.sha256()
+    for p in params.values():
+        whole.update(np.ascontiguousarray(p).tobytes())
+    return whole.hexdigest()[:16]
 
 
 def hyperparameters(plan: Plan) -> dict[str, str | float | int]:
@@ -107,7 +129,9 @@ def hyperparameters(plan: Plan) -> dict[str, str | float | int]:
         "penalty": plan.penalty, "epochs": plan.epochs, "batch size": plan.batch_size or "full",
         "augment": plan.augment, "dtype": plan.dtype, "seed": plan.seed, "device": plan.device,
         "row scale": models.SCALE, "loss convention": models.model(plan.model).convention,
-        "rule convention": "as torch.optim",
+        "rule options": choices.told("", plan.rule_options), "decay bias": plan.decay_bias,
+        "schedule options": choices.told("", plan.schedule_options), "clip": plan.clip or "none",
+        "resync": plan.resync, "control runs": plan.controls,
         **({"hidden": ",".join(map(str, plan.hidden)), "init": plan.init} if plan.hidden else {}),
     }  # fmt: skip
 
@@ -125,17 +149,6 @@ def figures(result: Result) -> dict[str, dict[str, float]]:
         | drift
         for name in SIDES
     }
-
-
-def settings_line(plan: Plan, batch: int, steps: int) -> str:
-    """What is about to be trained, in one line."""
-    units = f" ({', '.join(map(str, plan.hidden))} hidden units, {plan.init})" if plan.hidden else ""
-    flips = "" if plan.augment == "none" else f" with {plan.augment}"
-    return (
-        f"{models.model(plan.model).title}{units}: {plan.rule}, lr {plan.lr:g} ({plan.schedule}), {plan.penalty} reg "
-        f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}{flips}: {steps:,} steps in {plan.dtype}; "
-        f"scratch on cpu, ref on {plan.device}"
-    )
 
 
 HEAD = ("", "scratch", "ref", "apart", "noise units, at most")
@@ -156,23 +169,6 @@ def rows(result: Result) -> list[tuple[str, str, str, str, str]]:
     ]  # fmt: skip
 
 
-def verdict(result: Result) -> str:
-    """The verdict in one sentence."""
-    flag = result.flagged
-    if flag is None:
-        crossed = result.last.crossed
-        kinks = f" {crossed} kinks fell on two sides by rounding." if crossed else ""
-        return (
-            f"agree: in all {result.last.step:,} steps scratch and ref stayed within {lockstep.BOUND:g} times what "
-            f"rounding does to this training.{kinks}"
-        )
-    where = "" if flag.entry is None else f", largest in entry {list(flag.entry)}"
-    return (
-        f"differ: from step {flag.step:,} on, first in the {flag.stage} ({flag.tensor}{where}), "
-        f"{flag.noise_units:.3g} noise units where {lockstep.BOUND:g} are allowed"
-    )
-
-
 def table(result: Result) -> Table:
     """The figures for a terminal."""
     made = plain_table()
@@ -185,9 +181,16 @@ def table(result: Result) -> Table:
 
 def remarks(result: Result, folder: str | None, logging: float = 0.0) -> list[str]:
     """The lines below the table; logging is the seconds that writing the log took."""
-    lines = [verdict(result)]
+    last = result.last
+    lines = [telling.verdict(result)]
+    if result.flagged is not None:
+        lines += [f"    {line}" for line in telling.causes(result.flagged)]
     if not result.complete:
-        lines.insert(0, f"interrupted after step {result.last.step:,} of {result.steps:,}")
+        how = "ended" if result.last.lost else "interrupted"
+        lines.insert(0, f"{how} after step {result.last.step:,} of {result.steps:,}")
+    if not result.complete and folder is not None and not last.lost:
+        lines.append(f"to go on: gradtwin train --resume {folder}")
+    lines.append(f"weights, SHA-256: scratch {digest(last.scratch.params)}, ref {digest(last.ref.params)}")
     if folder is not None:
         share = logging / result.training
         lines.append(f"logged in {folder} ({logging:.2f} s, {share:.1%} of the training): gradtwin board")

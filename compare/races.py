@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 D, C, BATCH = 3073, 10, 256  # 32×32×3 and a bias column, as the published measurements have it
 SIZES, FULL_SIZES = (BATCH,), (64, BATCH, 4096)
+MANY = (2500, 2000)  # parameters of a large model's layer
 LOSS = {"linear.softmax_objective": "softmax", "linear.svm_objective": "hinge"}
 DTYPE = "float32"
 Answer = Callable[[], tuple["Array", Mapping[str, "Array"]]]  # value and gradients
@@ -114,9 +115,16 @@ def _layer(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
 
 
 def _rule(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
-    """Race one update of 3,073 × 10 parameters; both sides keep their state."""
-    grads = rng.normal(0, 1, (3, D, C))
-    inputs = {"param": rng.normal(0, 1, (D, C)), "grads": grads, "lr": np.full(3, 1e-3)}
+    """Race one update of 3,073 × 10 parameters, and of five million with full."""
+    yield _update(pair, pair.name, rng, 3, (D, C))
+    if full:
+        yield _update(pair, f"{pair.name} 5M", rng, 1, MANY)
+
+
+def _update(pair: Pair, name: str, rng: np.random.Generator, steps: int, shape: tuple[int, int]) -> Task:
+    """The race of one update in place, judged on these steps; both sides keep their state."""
+    grads = rng.normal(0, 1, (steps, *shape))
+    inputs = {"param": rng.normal(0, 1, shape), "grads": grads, "lr": np.full(steps, 1e-3)}
     case = cast(replace(next(iter(pair.cases(rng))), inputs=inputs), DTYPE)
     rule, param, grad = (
         side("scratch", pair.at)(**case.options),
@@ -127,8 +135,8 @@ def _rule(pair: Pair, rng: np.random.Generator, full: bool) -> Iterator[Task]:
     twin = torch.nn.Parameter(torch.from_numpy(param.copy()))
     twin.grad = torch.from_numpy(grad)
     optimizer = side("ref", pair.at)([twin], lr=1e-3, **case.options)
-    yield Task(
-        pair.name,
+    return Task(
+        name,
         "textbook",
         scratch=lambda: rule.update(param, grad, state, 1e-3),
         ref=optimizer.step,

@@ -76,7 +76,8 @@ def asked(case: Case, ask: Ask) -> Iterator[Suspicion]:
     """Mistakes that are another question: put to the ref as it is, they answer value and gradients alike."""
     if "y" in case.inputs:
         y = case.inputs["y"]
-        C = case.inputs["scores"].shape[1] if "scores" in case.inputs else len(case.inputs["b"])
+        biases = [x for n, x in case.inputs.items() if n.startswith("b")]  # the last holds one number a class
+        C = case.inputs["scores"].shape[1] if "scores" in case.inputs else len(biases[-1])
         for name, labels in (
             ("labels shifted by one class up", (y + 1) % C),
             ("labels shifted by one class down", (y - 1) % C),

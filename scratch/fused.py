@@ -132,6 +132,12 @@ class Linear:
             np.copyto(out[name], grad)
         return value, out
 
+    def scores(self, params: Params, X: Array) -> Array:
+        """Class scores (N, C) of X, as a call computes them on its way."""
+        self._pack(params)
+        parts = [self._scores(self._fetch(X, k, min(k + self.rows, len(X)), None)) for k in range(0, len(X), self.rows)]
+        return np.concatenate(parts, axis=1).T
+
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers that are kept from call to call."""

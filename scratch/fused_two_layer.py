@@ -55,15 +55,7 @@ class Network:
     ) -> tuple[Array, Grads]:
         """Value, and the gradients in buffers of this object; arguments as those of objective."""
         N, n = len(X), len(params) // 2
-        self._fit(params, X)
-        inputs = [np.asarray(X, self.dtype)]
-        for k in range(1, n):
-            out = self.outs[k - 1][:N]
-            np.dot(inputs[-1], params[f"W{k}"], out=out)
-            out += params[f"b{k}"]
-            inputs.append(np.maximum(out, 0, out=out))
-        scores = np.dot(params[f"W{n}"].T, inputs[-1].T)
-        scores += params[f"b{n}"][:, None]
+        inputs, scores = self._forward(params, X)
         check_labels(scores.T, y)
         value: Array = np.asarray(_softmax(scores, y, N) / N, self.dtype)[()]
         dout = scores.T
@@ -82,10 +74,27 @@ class Network:
                 self.grads[name] += dextra["W"]
         return value, self.grads
 
+    def scores(self, params: Params, X: Array) -> Array:
+        """Class scores (N, C) of X, as a call computes them on its way."""
+        return self._forward(params, X)[1].T
+
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers that are kept from call to call."""
         return sum(a.nbytes for a in (*self.grads.values(), *self.outs, *self.douts))
+
+    def _forward(self, params: Params, X: Array) -> tuple[list[Array], Array]:
+        """What enters each affine layer, and the scores, transposed (C, N)."""
+        self._fit(params, X)
+        n, inputs = len(params) // 2, [np.asarray(X, self.dtype)]
+        for k in range(1, n):
+            out = self.outs[k - 1][: len(X)]
+            np.dot(inputs[-1], params[f"W{k}"], out=out)
+            out += params[f"b{k}"]
+            inputs.append(np.maximum(out, 0, out=out))
+        scores = np.dot(params[f"W{n}"].T, inputs[-1].T)
+        scores += params[f"b{n}"][:, None]
+        return inputs, scores
 
     def _fit(self, params: Params, X: Array) -> None:
         """Make the buffers if these are other widths than last time, or more rows."""

@@ -7,9 +7,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from compare import board_images, lockstep, outcome
-from compare.board import Board, _one_minus_cosine, new_folder
+from compare.board import Board, _one_minus_cosine
 from compare.commands.board import check, command
 from compare.data import Dataset, from_arrays
+from compare.events import Run, new_folder
 from compare.lockstep import Step
 from compare.outcome import Tally
 from compare.parties import Plan
@@ -81,11 +82,11 @@ def test_rates_and_accuracies_are_those_of_the_training(
     assert len(events.Scalars("accuracy/validation")) == PLAN.epochs
 
 
-def test_drift_stands_beside_its_noise(logged: tuple[Path, list[Step], outcome.Result]) -> None:
+def test_drift_stands_beside_the_spread(logged: tuple[Path, list[Step], outcome.Result]) -> None:
     folder, seen, _ = logged
     events = read(folder / "drift")
     assert events.Scalars("drift/weights")[-1].value == pytest.approx(seen[-1].params.relative, rel=1e-6)
-    assert events.Scalars("drift/weights, noise")[-1].value == pytest.approx(seen[-1].params.relative_noise, rel=1e-6)
+    assert events.Scalars("drift/weights, spread")[-1].value == pytest.approx(seen[-1].params.relative_noise, rel=1e-6)
     assert "drift of direction/1 - cosine, W" in events.Tags()["scalars"]
     assert events.Tags()["images"] == ["weights/scratch minus ref"]
     text = events.Tensors("result/text_summary")[0].tensor_proto.string_val[0].decode()
@@ -117,6 +118,24 @@ def test_long_trainings_log_a_bounded_number_of_points(tmp_path: Path) -> None:
     board = Board(new_folder(tmp_path, "m", "r"), 1_000_000)
     board.close()
     assert board.every == 200
+
+
+def test_a_tensorboard_that_is_open_forgets_what_a_resumed_run_writes_again(tmp_path: Path) -> None:
+    """It has read 30 points when the training is killed; the checkpoint is of step 20."""
+    run = Run(tmp_path / "run")
+    for step in range(1, 31):
+        run.scalars(step, {"loss": float(step)})
+        if step == 20:
+            sizes = run.sizes()
+    run.close()
+    opened = read(tmp_path / "run")
+    assert len(opened.Scalars("loss")) == 30
+    again = Run(tmp_path / "run", sizes, 20)
+    for step in range(21, 41):
+        again.scalars(step, {"loss": -float(step)})
+    again.close()
+    for events in (opened.Reload(), read(tmp_path / "run")):
+        assert [(p.step, p.value > 0) for p in events.Scalars("loss")] == [(k, k <= 20) for k in range(1, 41)]
 
 
 def test_two_trainings_of_one_second_have_two_folders(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compare import models
 from compare.cli import main
@@ -98,7 +99,44 @@ def test_sides_that_differ_exit_with_1(
     result = json.loads(told.out)
     assert result["verdict"] == "differ"
     assert (result["flagged"]["step"], result["flagged"]["stage"]) == (1, "loss")
-    assert "differ: from step 1 on, first in the loss" in told.err
+    assert result["flagged"]["causes"][0]["cause"].startswith("regulariser doubled")
+    assert "differ: from step 1 on, in the loss: loss: scratch has " in told.err
+    assert "likely: regulariser doubled" in told.err
+
+
+def test_a_loss_that_overflows_on_one_side_is_flagged_and_logged(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scratch import linear
+
+    def naive(params: Any, X: Any, y: Any, reg: float, penalty: str) -> Any:
+        value, grads = linear.softmax_objective(params, X, y, reg, penalty)
+        return value + 0 * np.exp(X.dtype.type(1e6) * np.abs(params["b"]).max()), grads
+
+    monkeypatch.setattr(models, "scratch_objective", lambda *_: naive)
+    assert run("softmax", "--data", source, "--runs", str(tmp_path), *FAST, "--json", "-") == 1
+    told = capsys.readouterr()
+    result = json.loads(told.out)
+    assert (result["complete"], result["steps"], result["flagged"]["step"]) == (False, 2, 2)
+    assert (result["flagged"]["stage"], result["flagged"]["scratch"]) == ("loss", "nan")
+    assert "ended after step 2 of 8" in told.err
+    texts = EventAccumulator(str(Path(result["run"]) / "drift")).Reload().Tensors("flagged/text_summary")
+    assert "step 2 on, in the loss" in texts[0].tensor_proto.string_val[0].decode()
+
+
+def test_options_reach_both_sides(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything that a rule and a schedule may be told, six control runs, each step from the ref's weights."""
+    options = (
+        "--rule rmsprop:centered=true,alpha=0.9 --momentum 0.5 --weight-decay 0.1 --no-decay-bias --clip 0.5 "
+        "--schedule step:drops=1,factor=0.5 --warmup 2 --control --resync"
+    )
+    assert run("softmax", "--data", source, "--no-log", "--json", "-", *FAST, *options.split()) == 0
+    result = json.loads(capsys.readouterr().out)
+    settings = result["settings"]
+    assert settings["rule options"] == "centered=true,alpha=0.9,momentum=0.5,weight_decay=0.1"
+    assert settings["schedule options"] == "drops=1,factor=0.5,warmup=2"
+    assert (settings["clip"], settings["decay bias"], settings["control runs"]) == (0.5, False, 7)
+    assert (result["verdict"], settings["resync"]) == ("agree", True)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +144,21 @@ def test_sides_that_differ_exit_with_1(
     [
         (["softmx"], "no model is called 'softmx': did you mean softmax?"),
         (["svm", "--rule", "nestrov"], "no rule (--rule) is called 'nestrov': did you mean nesterov?"),
+        (["svm", "--rule", "adam:beta3=1"], "--rule adam:beta3=1: adam has no option 'beta3': did you mean beta2?"),
+        (["svm", "--rule", "adam:beta2"], "--rule adam:beta2: beta2 needs a value, such as beta2=0.999"),
+        (["svm", "--rule", "adam:beta2=2"], "--rule adam: betas must be in [0, 1), not 0.9 and 2.0"),
+        (["svm", "--rule", "adam:eps=tiny"], "eps=tiny: a number"),
+        (["svm", "--rule", "adam:eps=inf"], "eps=inf: a finite number"),
+        (["svm", "--rule", "rmsprop:centered=maybe"], "centered=maybe: true or false"),
+        (["svm", "--rule", "momentum:convention=nag"], "convention must be torch or velocity, not 'nag'"),
+        (["svm", "--momentum", "-1"], "--rule momentum: Invalid momentum value: -1.0"),
+        (["svm", "--rule", "adam", "--momentum", "0.5"], "adam has no momentum; momentum, nesterov, rmsprop have"),
+        (["svm", "--rule", "momentum:momentum=0.5", "--momentum", "0.9"], "--rule says momentum=0.5 already"),
+        (["svm", "--clip", "0"], "--clip 0: a finite number above 0"),
+        (["svm", "--schedule", "step:drops=two"], "drops=two: a whole number"),
+        (["svm", "--schedule", "inverse:final=0"], "--schedule inverse, 12 steps: float division by zero"),
+        (["svm", "--schedule", "cosine:final=-1"], "--schedule cosine: rates from 0.001 to -"),
+        (["svm", "--warmup", "12"], "warmup must be at least 0 and less than steps = 12, not 12"),
         (["svm", "--schedule", "cosin"], "did you mean cosine?"),
         (["svm", "--penalty", "l3"], "no penalty (--penalty) is called 'l3'"),
         (["svm", "--batch-size", "0"], "--batch-size 0: a batch needs at least one image"),
@@ -151,7 +204,7 @@ def test_a_rate_that_blows_up_names_step_side_and_log(
 ) -> None:
     assert run("softmax", "--data", source, "--runs", str(tmp_path), "--lr", "1e30", "--quiet", *FAST) == 2
     error = capsys.readouterr().err
-    assert "the loss is not finite at step 2 (epoch 1) on scratch" in error
+    assert "the loss is not finite at step 2 (epoch 1) on both sides (scratch " in error
     (folder,) = tmp_path.iterdir()
     assert f"logged until then in {folder}" in error
     assert not (folder / "result.json").exists()

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 import ref.two_layer
 from compare import lockstep, models
 from compare.check import check, generator
-from compare.commands.train import train
+from compare.cli import main
 from compare.data import from_arrays
 from compare.pairs import select
 from compare.parties import Plan
-from compare.records import Refusal, Verdict
+from compare.records import Verdict
 from scratch import fused_two_layer, two_layer
 
 FORMS = {"textbook": two_layer.objective, "fused": fused_two_layer.objective}
@@ -236,19 +236,23 @@ def test_xavier_starts_smaller_than_he():
     np.testing.assert_allclose(xavier["W1"], he["W1"] * np.sqrt(12 / 19), rtol=1e-14)
 
 
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", *arguments, "--no-log"])
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize("hidden", ["0", "-1", "", "100,", "100,x", "1.5", "1" * 5000])
-def test_hidden_units_that_are_no_numbers_are_refused(hidden):
-    with pytest.raises(Refusal, match=r"--hidden .*: whole numbers from 1 to 999999, such as 100 or 100,50"):
-        train("two-layer", hidden=hidden, log=False)
+def test_hidden_units_that_are_no_numbers_are_refused(hidden, capsys):
+    told = refused(capsys, "two-layer", f"--hidden={hidden}")
+    assert f"--hidden {hidden}: whole numbers from 1 to 999999, such as 100 or 100,50" in told
 
 
-@pytest.mark.parametrize("given", [{"hidden": "5"}, {"init": "he"}])
-def test_options_of_a_network_are_refused_for_a_linear_model(given):
-    with pytest.raises(Refusal, match=r"for a network only; softmax has no hidden layer"):
-        train("softmax", log=False, **given)
+@pytest.mark.parametrize("given", ["--hidden=5", "--init=he"])
+def test_options_of_a_network_are_refused_for_a_linear_model(given, capsys):
+    assert "for a network only; softmax has no hidden layer" in refused(capsys, "softmax", given)
 
 
-@pytest.mark.parametrize(("given", "near"), [({"init": "hee"}, "he"), ({"augment": "flips"}, "flip")])
-def test_an_unknown_start_or_augmentation_names_the_closest(given, near):
-    with pytest.raises(Refusal, match=f"did you mean {near}"):
-        train("two-layer", log=False, **given)
+@pytest.mark.parametrize(("given", "near"), [("--init=hee", "he"), ("--augment=flips", "flip")])
+def test_an_unknown_start_or_augmentation_names_the_closest(given, near, capsys):
+    assert f"did you mean {near}" in refused(capsys, "two-layer", given)

@@ -89,8 +89,8 @@ def _body(result: Result, model: str, seeds: tuple[int, ...]) -> dict[str, objec
 
 def _told(result: Result, images: Dataset, runs: Path | None, out: Console) -> int:
     """Print one result, put its picture into runs; return the exit status."""
-    from compare.board import new_folder
     from compare.board_trials import log_picture
+    from compare.events import new_folder
     from compare.experiments import show
     from compare.experiments.registry import EXPERIMENTS
 

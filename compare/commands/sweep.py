@@ -216,7 +216,7 @@ def _confirm(job: Job, plan: Plan, number: int, out: Console) -> Any:
 
 def _folder(runs: Path, model: str, study: str | None) -> Path:
     """The folder of a study's runs: that of its name, or a new one."""
-    from compare.board import new_folder
+    from compare.events import new_folder
 
     if study is None:
         return new_folder(runs, model, "sweep")

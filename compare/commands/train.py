@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,19 +13,17 @@ from compare import options
 from compare.records import Refusal
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from compare.data import Dataset
-    from compare.outcome import Result
     from compare.parties import Plan
 
-INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+APART = ("resume", "data_root", "runs", "log", "json_to", "quiet")  # options that leave the training what it is
+CONTROLS = 6  # runs from weights moved by 1 ulp with --control; in float32 one in float64 comes along
 
 
 def train(
+    ctx: typer.Context,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="softmax, svm or two-layer; what is not given is its own.")
-    ],
+        str | None, typer.Argument(metavar="MODEL", help="softmax, svm or two-layer; what is not given is its own.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[
         str | None, typer.Option(metavar="N|full", help="Images a step; full takes all of them.")
@@ -46,8 +41,34 @@ def train(
     augment: Annotated[
         str | None, typer.Option(help="none, or flip: half of the images mirrored.  [default: the model's]")
     ] = None,
-    rule: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, inverse or cosine.")] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:OPTION=…,…]",
+            help="sgd, momentum, nesterov, adagrad, rmsprop, adam or adamw; options as adam:beta2=0.99,eps=1e-6.",
+        ),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of a rule that has it.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="The rule's weight decay: ½ λ ‖θ‖², or AdamW's.")] = None,
+    decay_bias: Annotated[
+        bool,
+        typer.Option("--decay-bias/--no-decay-bias", help="Whether weight decay takes biases too, as torch's does."),
+    ] = True,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of all gradients together.  [default: any]")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:OPTION=…,…]",
+            help="constant, step, exponential, inverse or cosine; options as step:drops=3,factor=0.5.",
+        ),
+    ] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Steps of linear warm-up before the schedule.")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Six control runs for two: a finer measure of what rounding and chaos do.")
+    ] = False,
+    resync: Annotated[
+        bool, typer.Option("--resync", help="Start each step of scratch from the ref's weights: no drift adds up.")
+    ] = False,
     dtype: Annotated[options.Dtype, typer.Option(help="Working precision of both sides.")] = options.Dtype.float32,
     seed: options.Seed = 0,
     data: options.Data = "auto",
@@ -57,6 +78,9 @@ def train(
         int, typer.Option(min=1, help="Threads for each side. One gives the same numbers on every machine.")
     ] = 1,
     runs: options.RunsDir = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a training that was ended, from its last checkpoint.")
+    ] = None,
     log: Annotated[bool, typer.Option("--log/--no-log", help="Write the run into --runs, or nothing.")] = True,
     json_to: options.Json = None,
     quiet: options.Quiet = False,
@@ -67,18 +91,29 @@ def train(
     finite, 130 ended by Ctrl-C (what was done so far is reported).
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would chat on standard error
-    from compare import models, report
+    from compare import choices, models, report
     from compare.augment import AUGMENTS
     from compare.bridge import device_named
     from compare.parties import Plan
-    from compare.timing import equal_threads
+    from compare.running import resume as go_on
+    from compare.running import run
+    from compare.session import Job
 
+    words = {name: _plain(x) for name, x in ctx.params.items() if name not in APART}
+    if resume is not None:
+        said = {n: x for n, x in words.items() if getattr(ctx.get_parameter_source(n), "name", "") == "COMMANDLINE"}
+        return go_on(resume, said, data_root, report.console(quiet, json_to), json_to)
+    if model is None:
+        raise Refusal(f"name a MODEL to train: {', '.join(models.MODELS)}; or --resume RUN")
     chosen = models.model(model)
-    rule = models.named("rule (--rule)", rule or chosen.rule, models.rules("scratch"))
+    rule, rule_options = choices.rule(rule or chosen.rule)
+    rule_options = choices.with_option(rule, rule_options, "momentum", momentum)
+    rule_options = choices.with_option(rule, rule_options, "weight_decay", weight_decay)
+    schedule, schedule_options = choices.schedule(schedule or chosen.schedule)
     plan = Plan(
         model=model,
         rule=rule,
-        schedule=models.named("schedule (--schedule)", schedule or chosen.schedule, models.schedules("scratch")),
+        schedule=schedule,
         epochs=chosen.epochs if epochs is None else epochs,
         batch_size=_batch(batch_size, chosen.batch_size),
         lr=chosen.lr[rule] if lr is None else lr,
@@ -90,8 +125,14 @@ def train(
         hidden=chosen.hidden if hidden is None else _hidden(hidden),
         init=models.named("scheme of start weights (--init)", init or "he", models.schemes()),
         augment=models.named("augmentation (--augment)", augment or chosen.augment, AUGMENTS),
+        rule_options=rule_options,
+        schedule_options=schedule_options | ({"warmup": warmup} if warmup else {}),
+        decay_bias=decay_bias,
+        clip=clip or 0.0,
+        controls=CONTROLS + (dtype is options.Dtype.float32) if control else 2,
+        resync=resync,
     )
-    _check(plan)
+    _check(plan, clip)
     for option, given in (("hidden", hidden), ("init", init)):
         if given is not None and not chosen.hidden:
             raise Refusal(f"--{option} {given}: for a network only; {model} has no hidden layer")
@@ -99,81 +140,13 @@ def train(
     if log:
         options.check_runs(runs, "use --no-log")
     out = report.console(quiet, json_to)
-    with equal_threads(threads):
-        return _run(plan, data, data_root, runs if log else None, batch_size is None, out, json_to)
+    job = Job(plan, data, None if data_root is None else str(data_root), threads, words)
+    return run(job, runs if log else None, batch_size is None, out, json_to)
 
 
-def _run(
-    plan: Plan, source: str, root: Path | None, runs: Path | None, default_batch: bool, out: Console,
-    json_to: str | None,
-) -> int:  # fmt: skip
-    """Load, train, log, report; return the exit status."""
-    from dataclasses import replace
-
-    from compare import flow, lockstep, outcome, report, signs
-    from compare.data import load
-
-    images = load(source, root, plan.seed)
-    out.print(images.note, soft_wrap=True, markup=False)
-    if default_batch and plan.batch_size > len(images.train.labels):
-        plan = replace(plan, batch_size=0)
-    steps = lockstep.steps_of(plan, images)
-    out.print(outcome.settings_line(plan, lockstep.batch_of(plan, images), steps), soft_wrap=True)
-    board, tally, ended = None, outcome.Tally(), False
-    watch = flow.Watch(plan, images, steps)
-    try:
-        with _interruptible() as interrupted, _progress(out, steps) as advance:
-            for record in lockstep.train(plan, images):
-                if isinstance(record, lockstep.Step):
-                    if board is None and runs is not None:  # nothing is written before the first step is done
-                        board = _board(runs, plan, steps)
-                    tally.add(record)
-                    advance(record.epoch, record.scratch.loss)
-                    curves = watch.step(record)
-                    if board is not None:
-                        board.step(record)
-                        board.curves(record.step, curves)
-                elif board is not None:
-                    board.epoch(record)
-                if interrupted():
-                    break
-            else:
-                ended = True
-        if tally.last is None:
-            raise KeyboardInterrupt
-        result = outcome.conclude(plan, images, tally, steps, ended)
-        if board is not None:
-            _log_end(board, plan, images, result)
-    except Refusal as error:
-        told = f"; logged until then in {board.folder}" if board is not None else ""
-        raise Refusal(f"{error}{told}") from error
-    finally:
-        if board is not None:
-            board.close()
-    folder = str(board.folder) if board is not None else None
-    found = signs.signs(watch)
-    body = outcome.as_json(plan, result, folder) | {"warnings": signs.as_json(found)}
-    if board is not None:
-        report.write_json(str(board.folder / "result.json"), "train", plan.seed, images.name, body)
-    report.write_json(json_to, "train", plan.seed, images.name, body)
-    out.print(outcome.table(result))
-    for line in signs.remarks(found) + outcome.remarks(result, folder, board.seconds if board is not None else 0.0):
-        out.print(line, soft_wrap=True, markup=False)
-    return INTERRUPTED if not ended else int(result.flagged is not None)
-
-
-def _board(runs: Path, plan: Plan, steps: int) -> Any:
-    from compare.board import Board, new_folder
-
-    return Board(new_folder(runs, plan.model, plan.rule), steps)
-
-
-def _log_end(board: Any, plan: Plan, images: Dataset, result: Result) -> None:
-    from compare import outcome
-
-    board.end(result.last, images, result.scores)
-    board.settings(outcome.hyperparameters(plan), outcome.figures(result), result.last.step)
-    board.text("result", outcome.markdown(result), result.last.step)
+def _plain(x: object) -> object:
+    """An option as a checkpoint holds it."""
+    return x.value if isinstance(x, options.Dtype) else x
 
 
 def _batch(given: str | None, default: int) -> int:
@@ -197,48 +170,12 @@ def _hidden(given: str) -> tuple[int, ...]:
     return tuple(int(unit) for unit in units)
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, clip: float | None) -> None:
     if plan.epochs < 1:
         raise Refusal(f"--epochs {plan.epochs}: at least 1")
     if not (math.isfinite(plan.lr) and plan.lr > 0):
         raise Refusal(f"--lr {plan.lr:g}: a finite number above 0")
+    if clip is not None and not (math.isfinite(clip) and clip > 0):
+        raise Refusal(f"--clip {clip:g}: a finite number above 0")
     if not (math.isfinite(plan.reg) and plan.reg >= 0):
         raise Refusal(f"--reg {plan.reg:g}: a finite number, 0 or above")
-
-
-@contextmanager
-def _interruptible() -> Iterator[Any]:
-    """Let Ctrl-C end the training between two steps; a second one ends it at once. Yields whether it was pressed."""
-    pressed: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread: signals are somebody else's
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(out: Console, steps: int) -> Iterator[Any]:
-    """A progress bar, on a terminal only; yields what to call with epoch and loss after each step."""
-    if not out.is_interactive or out.quiet:
-        yield lambda epoch, loss: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("", total=steps, epoch=1, loss=0.0)
-        yield lambda epoch, loss: bar.update(task, advance=1, epoch=epoch, loss=loss)

@@ -64,9 +64,9 @@ def verify(
     body = {"findings": findings, "summary": report.summary(findings), "sanity": figures}
     report.write_json(json_to, "verify", seed, source.name, body)
     if log:
-        from compare import board
+        from compare import board, events
 
-        folder = board.new_folder(runs, "verify", "-".join(pairs or ["all"]))
+        folder = events.new_folder(runs, "verify", "-".join(pairs or ["all"]))
         board.log_text(folder / "verdicts", "verdicts", tables.verdict_markdown(findings))
         out.print(f"logged to {folder}; gradtwin board opens it", soft_wrap=True)
     return report.exit_status(findings, strict) if all(f.holds for f in figures) else 1
