@@ -48,7 +48,7 @@ def picture(found: Readings, dot: bool = True) -> Figure:
     names = 0.115 * max(map(len, circuit.inputs)) + 0.1  # inputs carry their names on the left
     left, low = -MARGIN - names + GATE / 2, where.low - MARGIN - 0.1
     width, height = where.width + MARGIN - left, where.height + 2 * MARGIN + 0.85
-    width = max(width, 0.115 * len(shorten(circuit.text, 80)) + MARGIN)
+    width = max(width, 0.115 * len(shorten(circuit.text, 80)) + MARGIN, 3.6)
     dpi = min(160.0, MOST_PIXELS / max(width, height), MOST_PIXELS / (width * height) ** 0.5 / 4)
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -69,8 +69,8 @@ def picture(found: Readings, dot: bool = True) -> Figure:
     top = low + height
     axes.text(left + 0.2, top - 0.28, shorten(circuit.text, 80), fontsize=12, color=INK, va="center",
               family="monospace", weight="bold")  # fmt: skip
-    for at, (word, color) in zip((0, 0.5, 1.2), (("value", GREEN), ("gradient", RED), ("local gradient", BLUE)),
-                                 strict=True):  # fmt: skip
+    legend = [(0.0, "value", GREEN), (0.5, "gradient", RED), (1.2, "local gradient", BLUE)]
+    for at, word, color in [*legend, (2.3, "at a kink or a tie", KINK)] if found.kinks else legend:
         axes.text(left + 0.2 + at, top - 0.52, word, fontsize=9.5, color=color, va="center")
     return figure
 

@@ -8,6 +8,9 @@ from compare.readings import Readings
 from compare.records import Refusal
 from compare.wording import formula, precise, slopes
 
+# The tab shows bytes beyond ASCII as \\342.
+ASCII = str.maketrans({"∂": "d", "×": "x", "‖": "|", "ᵀ": "^T", "·": "*", "…": "to", "–": "-"})
+
 
 def graph_def(found: Readings) -> bytes:
     """The circuit as a serialized GraphDef: nodes named after the wires, inputs as Placeholder."""
@@ -23,7 +26,7 @@ def graph_def(found: Readings) -> bytes:
         if name in gates:
             local = zip(gates[name].wires(), slopes(gates[name], wire, "{:.6g}".format), strict=True)
             told |= {"gate": formula(gates[name]), "local": "  ".join(f"∂/∂{n} {slope}" for n, slope in local)}
-        attr = {k: AttrValue(s=v.encode()) for k, v in told.items()}
+        attr = {k: AttrValue(s=v.translate(ASCII).encode()) for k, v in told.items()}
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in wire.value.shape])
         attr["_output_shapes"] = AttrValue(list=AttrValue.ListValue(shape=[shape]))
         op = gates[name].op if name in gates else "Placeholder"

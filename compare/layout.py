@@ -71,7 +71,7 @@ def layout(circuit: Circuit, stub: float = 0.8, inlet: float = 0.5, dot: bool = 
     routes = {}
     for gate in circuit.gates:
         mine = [paths[gate.name, i] for i in range(len(gate.wires()))]
-        ports = [0.0] if len(mine) == 1 else [PORT, -PORT]
+        ports = [[], [0.0], [PORT, -PORT]][len(mine)]
         if gate.op not in ORDERED and len(mine) == 2 and row[mine[0][-2]] > row[mine[1][-2]]:
             ports.reverse()
         for i, (path, port) in enumerate(zip(mine, ports, strict=True)):

@@ -198,6 +198,7 @@ class _Reader:
         extra = dict(zip(allowed, given[count:], strict=False))
         if len(given) > count + len(allowed) or any(k not in allowed or k in extra for k in keywords):
             what = f"and the options {', '.join(allowed)}" if allowed else "and no option"
+            what += "; the largest along an axis is max(x, axis=…)" * (function == "max")
             self.refuse(node, f"{function} takes {count} wire{'s' * (count > 1)} {what}")
         options = {str(k): self.literal(v) for k, v in (*extra.items(), *keywords.items())}
         if function in NEEDED and NEEDED[function] not in options:

@@ -23,10 +23,10 @@ def sign(gate: Gate) -> str:
     """What stands in a gate's circle; a constant input is part of it, as in +1 and 1/x."""
     numbers = [a for a in gate.args if isinstance(a, float)]
     first = bool(numbers) and isinstance(gate.args[0], float)
-    if not numbers or len(gate.args) == 1:
+    if not numbers:
         return SIGNS.get(gate.op, gate.op)
     n = f"{numbers[0]:.3g}".replace("-", "−")
-    match gate.op:
+    match gate.op if len(gate.args) == 2 else "":
         case "add":
             return n if n.startswith("−") else f"+{n}"
         case "sub":

@@ -32,7 +32,8 @@ TWELVES = ("x=1.5", "y=2", "z=-1", "w=0.2", "a=0.3", "b=2", "c=4")
 NETWORK = "mean(max(relu(X @ W1 + b1) @ W2, axis=1))"
 DRAWN = {"sum": ("(x+y)*z", "x=-2", "y=5", "z=-4"), "neuron": (NEURON, *WEIGHTS), "twelve": (TWELVE, *TWELVES),
          "arrays": (NETWORK, "X=[[1,2],[3,4]]", "W1=[[1,0,2],[3,1,1]]", "W2=[[1,2],[0,1],[1,1]]", "b1=0.1"),
-         "twice": ("x*x - x/x", "x=3")}  # fmt: skip
+         "twice": ("x*x - x/x", "x=3"),
+         "constant": ("exp(2)*é", "é=3"), "kink": ("relu(x)", "x=0"), "input": ("x", "x=3")}  # fmt: skip
 
 
 @pytest.mark.parametrize("dot", [False, True])
@@ -45,7 +46,7 @@ def test_gates_stand_apart_and_wires_lead_from_a_label_to_the_rim_of_a_gate(name
     points = list(where.centres.values())
     assert len(points) == len(found.wires)
     gaps = [max(abs(a[0] - b[0]), abs(a[1] - b[1])) for i, a in enumerate(points) for b in points[:i]]
-    assert min(gaps) >= layout.GATE
+    assert min(gaps, default=1) >= layout.GATE
     for g in found.circuit.gates:
         x, y = where.centres[g.name]
         ends = []

@@ -45,6 +45,7 @@ def test_the_command_writes_what_it_is_asked_for(tmp_path, capsys):
     assert wires["add2"].input == ["add1", "w2"]
     assert wires["w0"].op == "Placeholder"
     assert wires["mul2"].attr["gradient"].s == b"0.196612"
+    assert wires["mul2"].attr["local"].s == b"d/dw1 -2  d/dx1 -3"
 
 
 def test_the_command_says_which_column_under_the_expression(capsys):
