@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ from compare.differ import difference, judge
 from compare.noise import noise_of, replays
 from compare.records import Case, Noise, Outcome, Refusal, Verdict
 from compare.sides import side
+from compare.ties import frozen, kinks_of, slopes_of
 
 if TYPE_CHECKING:
     from compare.records import Array
 
-AROUND, NEAR = 4, 1e-6  # how many places around a kink rounding is measured at, and how far away they lie
 FULL = 64  # an input with more entries is searched in random directions instead of entry by entry
 
 
@@ -67,11 +67,12 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
             f"--upstream has shape {np.asarray(upstream).shape}, the output {shape}: they do not broadcast"
         ) from error
     side("scratch", "graph.backward")(out, flowing if shape else float(flowing))
-    kinks = _kinks(circuit, nodes)
-    ask = _ask(circuit, flowing)
-    truth = ask(Case("circuit", dict(inputs), tuple(inputs))).quantities()
+    kinks = kinks_of(circuit, nodes)
+    case = Case("circuit", dict(inputs), tuple(inputs))
+    truth = _ask(circuit, {}, flowing)(case).quantities()
     rng = np.random.default_rng(seed)
-    replayed = _replayed(ask, inputs, truth, kinks, rng)
+    still = _ask(*frozen(circuit, nodes, kinks), flowing)  # a replay that left a kink would be no replay
+    here, answers = still(case).quantities(), replays(still, case, (), rng)
     ops = dict.fromkeys(inputs, "input") | {g.name: g.op for g in circuit.gates}
     wires = {}
     for name, op in ops.items():
@@ -81,7 +82,7 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
             if mine is None or quantity not in truth:
                 continue
             judged = np.isfinite(truth[quantity])  # infinite slopes, as √ has at 0, are compared as such
-            errors = [np.where(judged, _difference(a[quantity], t[quantity]), 0) for a, t in replayed]
+            errors = [np.where(judged, a[quantity] - here[quantity], 0) for a in answers]
             noise = noise_of(errors, np.where(judged, truth[quantity], 0), np.dtype(np.float64))
             noises.append(noise)
             found.append(difference(quantity, np.asarray(mine), truth[quantity], noise))
@@ -89,7 +90,7 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
         verdicts = [judge(d) for d in found]
         wires[name] = Wire(
             name, op, np.asarray(node.value), None if node.grad is None else np.asarray(node.grad),
-            truth[f"d={name}"], truth.get(f"d{name}"), _local(op, node),
+            truth[f"d={name}"], truth.get(f"d{name}"), slopes_of(op, node),
             Verdict.DIFFER if Verdict.DIFFER in verdicts else Verdict.AGREE, units, tuple(noises),
         )  # fmt: skip
     doubts: list[str] = []
@@ -99,30 +100,6 @@ def read(circuit: Circuit, inputs: Mapping[str, Array], seed: int = 0, upstream:
     # at a kink the convention decides, and that is compared with torch's: the numerical gradient has no say there
     differs = (doubts and not kinks) or any(w.verdict is Verdict.DIFFER for w in wires.values())
     return Readings(circuit, wires, kinks, tuple(doubts), Verdict.DIFFER if differs else Verdict.AGREE)
-
-
-def _replayed(
-    ask: Any, inputs: Mapping[str, Array], truth: Mapping[str, Array], kinks: Sequence[str], rng: np.random.Generator
-) -> list[tuple[Mapping[str, Array], Mapping[str, Array]]]:
-    """Replays of the ref, each with the truth that it is a replay of: what rounding does here.
-
-    A replay of inputs at a kink would leave it. There, rounding is measured at places around, on either side.
-    """
-    if not kinks:
-        return [(a, truth) for a in replays(ask, Case("circuit", dict(inputs), tuple(inputs)), (), rng)]
-    found: list[tuple[Mapping[str, Array], Mapping[str, Array]]] = []
-    for _ in range(AROUND):
-        moved = {n: x + NEAR * (np.abs(x) + 1) * rng.uniform(-1, 1, x.shape) for n, x in inputs.items()}
-        place = Case("circuit", moved, tuple(moved))
-        here = ask(place).quantities()
-        found += [(a, here) for a in replays(ask, place, (), rng)]
-    return found
-
-
-def _difference(a: Array, b: Array) -> Array:
-    """Subtract b from a; where that is no number (a place outside the domain), 0."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nan_to_num(a - b, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def apart(a: Readings, b: Readings) -> float:
@@ -155,13 +132,14 @@ class Gates:
         return gate
 
 
-def _ask(circuit: Circuit, upstream: Array) -> Any:
+def _ask(circuit: Circuit, constants: Mapping[str, Array], upstream: Array) -> Any:
     """The ref as a function of the case: every wire's value under "d=NAME", its gradient under "dNAME"."""
     import torch
 
     def ask(case: Case) -> Outcome:
         tensors = {n: torch.tensor(x, dtype=torch.float64).requires_grad_() for n, x in case.inputs.items()}
-        wires = run(circuit, Gates("ref"), tensors, lambda c: torch.tensor(c, dtype=torch.float64))
+        held = {n: torch.tensor(x, dtype=torch.float64) for n, x in constants.items()}
+        wires = run(circuit, Gates("ref"), tensors | held, lambda c: torch.tensor(c, dtype=torch.float64))
         flowing = {n: t for n, t in wires.items() if t.requires_grad}
         grads = torch.autograd.grad(wires[circuit.output], list(flowing.values()), torch.tensor(upstream))
         values = {f"={n}": t.detach().numpy() for n, t in wires.items()}
@@ -170,36 +148,6 @@ def _ask(circuit: Circuit, upstream: Array) -> Any:
         )
 
     return ask
-
-
-def _local(op: str, node: Any) -> tuple[Array, ...]:
-    """The local gradient by each wire that goes in: what an upstream gradient of ones becomes."""
-    if op in ("input", "matmul"):
-        return ()
-    one = np.ones(node.value.shape) if np.ndim(node.value) else 1.0
-    with np.errstate(all="ignore"):
-        return tuple(np.asarray(local(one)) for _, local in node.edges)
-
-
-def _kinks(circuit: Circuit, nodes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Gates where a convention decides: at 0, at a tie, or (power) where the exponent's gradient is not real."""
-    found = []
-    for g in circuit.gates:
-        a, b = ([nodes[x].value if isinstance(x, str) else x for x in g.args] + [0.0])[:2]
-        if g.op in ("abs", "relu", "sqrt"):
-            hit = np.any(np.equal(a, 0))
-        elif g.op in ("max", "min"):
-            hit = np.any(np.equal(a, b))
-        elif g.op == "amax":
-            top = np.max(a, g.options.get("axis"), keepdims=True)
-            hit = np.any(np.sum(np.equal(a, top), g.options.get("axis")) > 1)
-        elif g.op == "pow":
-            hit = np.any(np.less_equal(a, 0) if isinstance(g.args[1], str) else np.equal(a, 0) & (b < 1))
-        else:
-            continue
-        if hit:
-            found.append(g.name)
-    return tuple(found)
 
 
 def _numerical(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scratch.graph
-from compare import readings, wording
+from compare import readings, ties, wording
 from compare.circuit import expand
 from compare.given import given as values_of
 from compare.parsing import parse
@@ -118,6 +118,30 @@ def test_a_wrong_entry_of_a_long_input_is_found(monkeypatch):
     found = readings.read(parse("sum(exp(x))", {"x": x}), {"x": x})
     assert found.verdict is Verdict.DIFFER
     assert any(d.startswith("x[123]") for d in found.doubts)
+
+
+@pytest.mark.parametrize(("text", "assignments"), [
+    ("sigmoid(exp(tanh(sigmoid(tanh(max(a, b))))))", ("a=1.125", "b=1.125")),
+    ("sigmoid(X + sigmoid(max(X, X) @ M))", ("X=[[0.3,-1.2],[0.7,0.1]]", "M=[[1.1,-0.4],[0.6,2]]")),
+    ("tanh(max(max(a, b), c))*a", ("a=0.7", "b=0.7", "c=0.7")),
+    ("exp(relu(a) + abs(b)*max(c, 0.3))", ("a=0", "b=0", "c=0.3")),
+    ("sum(tanh(max(X, axis=1)))*2", ("X=[[1.3,1.3,0.2],[0.4,0.4,0.4]]",)),
+    ("tanh(sqrt(a) + b) + c**b", ("a=0", "b=1.7", "c=-0")),
+])  # fmt: skip
+def test_rounding_is_measured_at_a_kink_with_its_choices_held(text, assignments):
+    found = read(text, *assignments)
+    assert found.kinks
+    assert found.verdict is Verdict.AGREE
+    inputs, parts = values_of(assignments)
+    circuit = parse(text, inputs, parts)
+    nodes = readings._scratch(circuit, inputs)
+    still, constants = ties.frozen(circuit, nodes, found.kinks)
+    held = readings._scratch(still, inputs | constants)
+    assert held[circuit.output].value == pytest.approx(nodes[circuit.output].value, rel=1e-15)
+    for name in inputs:
+        wire, eps = found.wires[name], np.finfo(float).eps
+        finite = np.isfinite(wire.ref_grad)
+        assert np.all(wire.noise[1].entry[finite] >= eps / 2 * np.abs(wire.ref_grad[finite]))
 
 
 def test_at_a_kink_the_convention_is_compared_with_torchs(monkeypatch):
