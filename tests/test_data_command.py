@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compare.commands.data import channel_statistics, contact_sheet, mosaic
+from compare.commands.data import channel_statistics, contact_sheet, mosaic, pixel_counts
 from compare.commands.data import data as data_command
 from compare.data import from_arrays
 from compare.records import Refusal
@@ -66,7 +66,10 @@ def test_mosaic_and_statistics_by_hand() -> None:
     images[:, 0, 0, 0] = 10, 20, 60
     sheet = mosaic(images, np.array([1, 0, 1]), classes=2, columns=2)
     assert sheet[..., 0].tolist() == [[20, 255, 255, 255], [255] * 4, [255] * 4, [10, 255, 255, 60]]
-    mean, std = channel_statistics(images)
+    counts = pixel_counts(images)
+    assert counts[0, [10, 20, 60]].tolist() == [1, 1, 1]
+    assert counts.sum(axis=1).tolist() == [3, 3, 3]
+    mean, std = channel_statistics(counts)
     assert mean == [30, 0, 0]
     assert std == pytest.approx([(1400 / 3) ** 0.5, 0, 0], rel=1e-15)  # (20² + 10² + 30²) / 3
 
@@ -74,7 +77,8 @@ def test_mosaic_and_statistics_by_hand() -> None:
 def test_the_sheet_of_many_classes_and_long_names_stays_in_bounds() -> None:
     images, _ = numbered(90, (3, 5))
     names = tuple(f"a class with a rather long name {i}" for i in range(30))
-    figure = contact_sheet(from_arrays(images, np.arange(90) % 30, names))
+    data = from_arrays(images, np.arange(90) % 30, names)
+    figure = contact_sheet(data, pixel_counts(data.train.images))
     texts = [text.get_text() for text in figure.texts]
     assert "… and 10 more classes" in texts
     assert max(map(len, texts)) < 80
