@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 LAYOUT = {  # of the Custom Scalars page: curves that belong into one chart
+    "Training": {
+        "loss": ["Multiline", ["train/loss"]],
+        "accuracy, training and validation part": ["Multiline", ["accuracy/train", "accuracy/validation"]],
+    },
     "Lockstep: scratch against ref": {
         "log10 of the weights' drift, and of the control runs' spread": [
             "Multiline",
@@ -27,7 +31,7 @@ LAYOUT = {  # of the Custom Scalars page: curves that belong into one chart
             ["log10 of drift/gradients$", "log10 of drift/gradients, spread"],
         ],
         "log10 of the loss's drift and spread": ["Multiline", ["log10 of drift/loss$", "log10 of drift/loss, spread"]],
-    }
+    },
 }
 TILE, GAP, LINE = 64, 6, 14  # pixels: a picture's side, the space between two, a line of text
 PAPER, INK = (255, 255, 255), (30, 30, 30)
@@ -68,7 +72,7 @@ def misclassified(data: Dataset, scores: Array) -> Array:
     wrong = np.flatnonzero(found != labels)
     chosen = wrong[np.argsort(-lead[wrong], kind="stable")][:WRONG]
     notes = [[data.classes[labels[i]], f"as {data.classes[found[i]]}"] for i in chosen]
-    return _sheet([data.test.images[i] for i in chosen], notes, columns=6)
+    return _sheet([data.test.images[i] for i in chosen], notes, columns=4)  # TensorBoard shows that at full size
 
 
 def _weights(w: Array, data: Dataset) -> Array:
