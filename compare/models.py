@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compare.records import Refusal
 from compare.sides import side
-from compare.timing import tiled_pays
+from compare.timing import linear_form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,8 @@ ADAPTIVE = {"adagrad": 0.01, "rmsprop": 3e-4, "adam": 3e-4, "adamw": 3e-4}  # st
 class Model:
     """One model. Dotted names hold on both sides; lr is by rule, as rules differ in what a rate means.
 
-    fused is the name of scratch's fast form (scratch.fused.Linear knows the loss by it; networks have one of their
-    own); without it scratch trains with objective. features names, for each parameter with an axis over the
+    fused is what scratch's fast form (compare.timing.linear_form) calls the loss; networks have a form of their own;
+    without it scratch trains with objective. features names, for each parameter with an axis over the
     features of X, that axis: there the sum may be taken in any order. kinked says that the loss has a margin with
     kinks, or that there are ReLUs. hidden counts the units of each hidden layer of a network.
     """
@@ -160,7 +160,7 @@ def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[...
     if chosen.hidden:
         return side("scratch", "fused_two_layer.Network")(dtype)  # type: ignore[no-any-return] # looked up by name
     if chosen.fused:
-        return side("scratch", "fused.Linear")(chosen.fused, D, C, dtype, tiled=tiled_pays())  # type: ignore[no-any-return] # looked up by name
+        return side("scratch", linear_form())(chosen.fused, D, C, dtype)  # type: ignore[no-any-return] # looked up by name
     return side("scratch", chosen.objective)  # type: ignore[no-any-return] # looked up by name
 
 

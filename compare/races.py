@@ -22,7 +22,7 @@ from compare.differ import form_fault, judge
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.records import Case, Outcome, Pair, Verdict
 from compare.sides import side
-from compare.timing import Call, tiled_pays
+from compare.timing import Call, linear_form
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -177,7 +177,7 @@ def forms(at: str, case: Case) -> Iterator[tuple[str, Answer, float]]:
     """Yield scratch's linear objective at the dotted name, textbook and fused, and the megabytes that each keeps."""
     W, b, X, y = (case.inputs[n] for n in ("W", "b", "X", "y"))
     page = side("scratch", at)
-    fused = side("scratch", "fused.Linear")(LOSS[at], *W.shape, W.dtype, tiled=tiled_pays())
+    fused = side("scratch", linear_form())(LOSS[at], *W.shape, W.dtype)
     params = {"W": W, "b": b}
     yield "textbook", lambda: page(params, X, y), 0.0
     yield "fused", lambda: fused(params, X, y), fused.nbytes / 1e6

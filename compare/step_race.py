@@ -16,7 +16,7 @@ from compare.kinds import cast
 from compare.races import BATCH, C, answered, judged, products
 from compare.records import Case, Pair
 from compare.sides import side
-from compare.timing import Call, tiled_pays
+from compare.timing import Call, linear_form
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -60,7 +60,7 @@ def tasks(pair: Pair, seed: int = 0, count: int = IMAGES) -> Iterator[Task]:
 def gradients(images: Images) -> Iterator[tuple[str, Callable[..., Any], float]]:
     """Yield the objective from row numbers, textbook after an indexed copy and fused, and megabytes kept."""
     page = side("scratch", "linear.softmax_objective")
-    fused = side("scratch", "fused.Linear")("softmax", PIXELS, C, tiled=tiled_pays(), mean=images.mean)
+    fused = side("scratch", linear_form())("softmax", PIXELS, C, mean=images.mean)
 
     def textbook(params: dict[str, Array], rows: Array) -> Any:
         return page(params, images.pixels[rows] - images.mean, images.labels[rows])

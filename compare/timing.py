@@ -148,9 +148,9 @@ def blas_core() -> str:
     return ""
 
 
-def tiled_pays() -> bool:
-    """Tell whether scratch.fused should tile its products: OpenBLAS's SkylakeX kernels then pack nothing."""
-    return blas_core() == "SkylakeX"
+def linear_form() -> str:
+    """Name scratch's fast linear objective for this core: OpenBLAS's SkylakeX kernels pack nothing of a small tile."""
+    return "fused_tiled.Tiled" if blas_core() == "SkylakeX" else "fused.Linear"
 
 
 def machine() -> str:

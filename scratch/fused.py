@@ -1,16 +1,16 @@
 """The linear objectives of scratch.linear in their fast form: the same numbers up to rounding, in less time.
 
-X is read from far memory once instead of twice. Chunks of it, small enough for the core's own cache, pass
-through scores, loss and gradient before the next one comes. Each trick stands in the function that needs it:
+X is read from far memory once instead of twice. Chunks of it, small enough for a cache, pass through scores, loss
+and gradient before the next one comes. Each trick stands in the function that needs it:
 
-- A chunk is copied into an aligned buffer (_fetch). A vector load that straddles two cache lines costs two;
-  rows of 3,073 floats straddle nearly always. The copy costs less than it saves, and on the way it can gather
-  shuffled rows, widen bytes and subtract the mean.
-- The buffer has spare columns. The first holds 1, and its weights are b: the bias costs nothing (_pack).
+- Nothing large is allocated; buffers stay from call to call. Rows are gathered, widened and centred a chunk at a
+  time (_fetch), and where there is nothing to do X itself is read.
+- The gradient is (C, n) · (n, D), which BLAS multiplies faster than (D, n) · (n, C); its kernels take classes by
+  four, and are faster with twelve than with ten (_scores, _add_gradient).
 - Scores lie transposed, (C, n), so that reductions over classes run along whole rows (_softmax, _hinge).
 - 1/N is folded into the softmax's normaliser (_softmax).
-- OpenBLAS packs the operands of a product unless M·N·K <= 1e6; for ten classes packing costs more than the
-  product. Tiles of columns stay under that bound (_tiles). It pays on OpenBLAS's SkylakeX cores alone.
+
+scratch.fused_tiled has the products in yet another form, for one kind of processor.
 """
 
 from typing import Any
@@ -21,10 +21,8 @@ from numpy.typing import DTypeLike
 from scratch.arrays import Array, Grads, Params, check_labels
 from scratch.linear import PENALTIES
 
-UNPACKED = 1_000_000  # OpenBLAS multiplies without packing up to this M·N·K
-NEAR = 800_000  # bytes of a chunk: two thirds of the second-level cache of a current server core
-LANES = 16  # columns come in multiples of this: 64 bytes of float32, a cache line and a vector
-FEW_CLASSES = 32  # with more classes than this packing is worth its price
+CHUNK = 3_200_000  # bytes: smaller ones stay nearer, but then the gradient is added up more often
+LANES = 16  # rows of a chunk come in multiples of this
 
 
 def softmax_objective(
@@ -32,8 +30,8 @@ def softmax_objective(
 ) -> tuple[Array, Grads]:
     """Softmax loss of X · W + b plus penalty(W, reg): the fast form of scratch.linear.softmax_objective.
 
-    Arguments, result and errors are those of scratch.linear. Buffers are made for this one call and nothing is
-    tiled, so that small batches gain nothing: for speed keep a Linear from call to call.
+    Arguments, result and errors are those of scratch.linear. Buffers are made for this one call, so that small
+    batches gain nothing: for speed keep a Linear from call to call.
     """
     return _once("softmax", params, X, y, reg, penalty, decay_bias)
 
@@ -56,21 +54,13 @@ def _once(
 class Linear:
     """A linear objective that remembers its buffers, for calls with many batches of one width D.
 
-    loss is "softmax" or "hinge"; dtype float32 or float64. tiled chooses the products for OpenBLAS's SkylakeX
-    cores; elsewhere leave it False. mean (D,) is subtracted from every row of X, which may then be uint8.
-    Subtracting mean · W from the scores instead showed no gain in a training step: it is not offered.
+    loss is "softmax" or "hinge"; dtype float32 or float64. mean (D,) is subtracted from every row of X, which may
+    then be uint8. Subtracting mean · W from the scores instead showed no gain in a training step: it is not offered.
     """
 
-    def __init__(
-        self,
-        loss: str,
-        D: int,
-        C: int,
-        dtype: DTypeLike = np.float32,
-        *,
-        tiled: bool = False,
-        mean: Array | None = None,
-    ) -> None:
+    copies = False  # whether even rows that could be read where they are go through the buffer
+
+    def __init__(self, loss: str, D: int, C: int, dtype: DTypeLike = np.float32, *, mean: Array | None = None) -> None:
         self.loss = {"softmax": _softmax, "hinge": _hinge}[loss]
         self.D, self.C = D, C
         self.dtype: np.dtype[Any] = np.dtype(dtype)
@@ -79,17 +69,17 @@ class Linear:
         if mean is not None and mean.shape != (D,):
             raise ValueError(f"mean must have shape ({D},), not {mean.shape}")
         self.mean = None if mean is None else mean.astype(self.dtype)
-        self.rows, tiles, width = _tiles(D + 1, C, self.dtype.itemsize, tiled)
-        size = tiles * width
-        self.X = _aligned((self.rows, size), self.dtype)
-        self.W = _aligned((C, size), self.dtype)
-        self.dW = _aligned((C, size), self.dtype)
-        self.X[:, D] = 1
-        # the same memory seen as (tiles, rows or classes, columns of a tile)
-        self.X_tiles, self.W_tiles, self.dW_tiles = (
-            a.reshape(len(a), tiles, width).transpose(1, 0, 2) for a in (self.X, self.W, self.dW)
-        )
-        self.part = _aligned((tiles, C, width), self.dtype)  # one chunk's share of dW
+        self._make_buffers()
+
+    def _make_buffers(self) -> None:
+        """Room for one chunk of rows, for the gradients, and for one chunk's share of them."""
+        self.rows = max(LANES, min(256, CHUNK // (self.D * self.dtype.itemsize)) // LANES * LANES)
+        self.X = np.empty((self.rows, self.D), self.dtype)
+        self.products = np.empty((self.rows, self.C), self.dtype)
+        self.fours = -(-self.C // 4) * 4
+        self.scores = np.empty(self.fours * self.rows, self.dtype)
+        self.dW, self.part = (np.empty((self.fours, self.D), self.dtype) for _ in range(2))
+        self.db = np.empty(self.C, self.dtype)
 
     def __call__(
         self,
@@ -114,11 +104,11 @@ class Linear:
         N, loss = len(y), 0.0
         for start in range(0, N, self.rows):
             stop = min(start + self.rows, N)
-            n = self._fetch(X, start, stop, rows)
-            scores = self._scores(n)
-            loss += self.loss(scores, y[start:stop], N)
-            self._add_gradient(scores, n, first=start == 0)
-        grads = {"W": self.dW[:, : self.D].T, "b": self.dW[:, self.D]}
+            near = self._fetch(X, start, stop, rows)
+            scores = self._scores(near)
+            loss += self.loss(scores[: self.C], y[start:stop], N)
+            self._add_gradient(scores, near, first=start == 0)
+        grads = self._gradients()
         value: Array = np.asarray(loss / N, self.dtype)[()]
         decay = PENALTIES[penalty]
         for name in ("W", "b") if decay_bias else ("W",):
@@ -141,7 +131,7 @@ class Linear:
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers that are kept from call to call."""
-        return sum(a.nbytes for a in (self.X, self.W, self.dW, self.part))
+        return sum(a.nbytes for a in (self.X, self.products, self.scores, self.dW, self.part, self.db))
 
     def _labels(self, X: Array, y: Array, rows: Array | None) -> Array:
         """Check that the arguments fit together and return the labels of the rows asked for."""
@@ -153,42 +143,52 @@ class Linear:
         N = len(X) if rows is None else len(rows)
         # two reductions find that all is well; what is wrong with other labels, check_labels says
         if not (N and y.shape == (N,) and y.dtype.kind in "iu" and y.min() >= 0 and y.max() < self.C):
-            check_labels(np.broadcast_to(self.X[0, 0], (N, self.C)), y)
+            check_labels(np.broadcast_to(self.dtype.type(0), (N, self.C)), y)
         return y
 
     def _pack(self, params: Params) -> None:
-        """Lay W out transposed, (C, D), and put b where it meets X's column of ones."""
-        W, b = params["W"], params["b"]
-        if W.shape != (self.D, self.C) or b.shape != (self.C,):
-            raise ValueError(f"W, b must be ({self.D}, {self.C}), ({self.C},), not {W.shape}, {b.shape}")
-        np.copyto(self.W[:, : self.D], W.T)
-        self.W[:, self.D] = b
+        """Take the parameters, W in rows whatever its layout: another one would round otherwise."""
+        self._check_shapes(params)
+        self.W, self.b = (np.ascontiguousarray(params[name], self.dtype) for name in ("W", "b"))
 
-    def _fetch(self, X: Array, start: int, stop: int, rows: Array | None) -> int:
-        """Copy a chunk of X into the aligned buffer, gathered, widened and centred; return how many rows."""
-        n = stop - start
-        chunk = X[start:stop]
-        if rows is not None:
-            # mode="clip" spares take() a copy; the rows were checked before
-            chunk = np.take(X, rows[start:stop], axis=0, mode="clip")
-        near = self.X[:n, : self.D]
+    def _check_shapes(self, params: Params) -> None:
+        shapes = params["W"].shape, params["b"].shape
+        if shapes != ((self.D, self.C), (self.C,)):
+            raise ValueError(f"W, b must be ({self.D}, {self.C}), ({self.C},), not {shapes[0]}, {shapes[1]}")
+
+    def _fetch(self, X: Array, start: int, stop: int, rows: Array | None) -> Array:
+        """Rows start … stop: gathered, widened and centred in the buffer, or of X itself where that is the same."""
+        usable = X.dtype == self.dtype and X.flags.c_contiguous and not self.copies
+        if usable and rows is None and self.mean is None:
+            return X[start:stop]
+        # mode="clip" spares take() a copy; the rows were checked before
+        chunk = X[start:stop] if rows is None else np.take(X, rows[start:stop], axis=0, mode="clip")
+        near = self.X[: stop - start, : self.D]
         np.copyto(near, chunk)
         if self.mean is not None:
             near -= self.mean
-        return n
+        return near
 
-    def _scores(self, n: int) -> Array:
-        """Scores (C, n) of the first n rows of the buffer, the sum of the tiles' products."""
-        products = np.matmul(self.X_tiles[:, :n], self.W_tiles.transpose(0, 2, 1))
-        scores = np.empty((self.C, n), self.dtype)
-        np.add.reduce(products, axis=0, out=scores.T)
+    def _scores(self, near: Array) -> Array:
+        """Scores (C, n) of a chunk (n, D), and below them rows of zeros, up to a multiple of four."""
+        n = len(near)
+        products = np.dot(near, self.W, out=self.products[:n])
+        scores: Array = self.scores[: self.fours * n].reshape(self.fours, n)
+        np.add(products.T, self.b[:, None], out=scores[: self.C])
+        scores[self.C :] = 0
         return scores
 
-    def _add_gradient(self, dscores: Array, n: int, first: bool) -> None:
-        """Add dscores (C, n) · X (n, D) to the gradient while the chunk is still near."""
-        np.matmul(dscores, self.X_tiles[:, :n], out=self.dW_tiles if first else self.part)
-        if not first:
-            self.dW_tiles += self.part
+    def _add_gradient(self, dscores: Array, near: Array, first: bool) -> None:
+        """Add dscores, in the form of _scores, times near (n, D) to the gradient while the chunk is still near."""
+        np.dot(dscores, near, out=self.dW if first else self.part)
+        if first:
+            np.add.reduce(dscores[: self.C], axis=1, out=self.db)
+        else:
+            self.dW += self.part
+            self.db += np.add.reduce(dscores[: self.C], axis=1)
+
+    def _gradients(self) -> Grads:
+        return {"W": self.dW[: self.C].T, "b": self.db}
 
 
 def _softmax(scores: Array, y: Array, N: int) -> float:
@@ -221,19 +221,3 @@ def _hinge(scores: Array, y: Array, N: int) -> float:
     flat[true] -= np.add.reduce(scores, axis=0)
     scores /= N
     return loss
-
-
-def _tiles(D: int, C: int, itemsize: int, tiled: bool) -> tuple[int, int, int]:
-    """Rows of a chunk, number of tiles, columns of a tile, so that tiles · columns >= D."""
-    rows = max(LANES, min(256, NEAR // (D * itemsize)) // LANES * LANES)
-    widest = UNPACKED // (rows * C) // LANES * LANES
-    tiles = -(-D // widest) if tiled and C <= FEW_CLASSES else 1
-    return rows, tiles, -(-D // (tiles * LANES)) * LANES
-
-
-def _aligned(shape: tuple[int, int] | tuple[int, int, int], dtype: np.dtype[Any]) -> Array:
-    """Zeros that start on a cache line, as NumPy's own arrays need not."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    memory = np.zeros(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)

@@ -352,7 +352,7 @@ def test_tiles_are_chosen_by_the_core_that_openblas_chose(monkeypatch):
     ):
         monkeypatch.setattr(timing, "threadpool_info", lambda pools=pools: pools)
         assert timing.blas_core() == core
-        assert timing.tiled_pays() is (core == "SkylakeX")
+        assert timing.linear_form() == ("fused_tiled.Tiled" if core == "SkylakeX" else "fused.Linear")
 
 
 def test_outcomes_outlive_the_buffers():

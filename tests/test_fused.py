@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scratch import fused, linear
+from scratch import fused, fused_tiled, linear
 
 PAIRS = {"softmax": linear.softmax_objective, "hinge": linear.svm_objective}
+FORMS = (fused.Linear, fused_tiled.Tiled)
 FUNCTIONS = {"softmax": fused.softmax_objective, "hinge": fused.svm_objective}
 
 
@@ -40,11 +41,11 @@ GRID = list(itertools.product((1, 2, 15, 17, 63, 65, 256, 300), ((1, 2), (3, 2),
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-@pytest.mark.parametrize("tiled", [False, True])
-def test_agrees_with_the_textbook_in_float64_at_any_size(loss, tiled):
+@pytest.mark.parametrize("form", FORMS)
+def test_agrees_with_the_textbook_in_float64_at_any_size(loss, form):
     for N, (D, C) in GRID:
         params, X, y = draw(N, D, C, scale=1 / np.sqrt(D))
-        mine = fused.Linear(loss, D, C, np.float64, tiled=tiled)(params, X, y)
+        mine = form(loss, D, C, np.float64)(params, X, y)
         theirs = PAIRS[loss](params, X, y)
         assert abs(mine[0] - theirs[0]) <= 1e-13 * max(1, abs(theirs[0])), (N, D, C)
         for name, grad in theirs[1].items():
@@ -52,9 +53,9 @@ def test_agrees_with_the_textbook_in_float64_at_any_size(loss, tiled):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("C", [2, 10, 33, 200])
-def test_agrees_with_torch_in_float32(loss, tiled, C):
+def test_agrees_with_torch_in_float32(loss, form, C):
     params, X, y = draw(70, 257, C, np.float32)
     if loss == "hinge":  # multiples of 1/8 and small sums: nothing rounds, so no kink is crossed
         params = {n: np.round(8 * p) / 8 for n, p in params.items()}
@@ -69,7 +70,7 @@ def test_agrees_with_torch_in_float32(loss, tiled, C):
         value = violation.scatter(1, target[:, None], 0.0).sum() / len(y)
     value.backward()
     theirs = value.detach().numpy()[()], {"W": W.grad.numpy(), "b": b.grad.numpy()}
-    assert_same(fused.Linear(loss, 257, C, tiled=tiled)(params, X, y), theirs, params, X)
+    assert_same(form(loss, 257, C)(params, X, y), theirs, params, X)
 
 
 @pytest.mark.parametrize("loss", PAIRS)
@@ -117,9 +118,10 @@ def test_at_a_kink_the_hinge_follows_the_textbook():
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_any_layout_of_the_inputs_gives_the_same_bits(loss):
+@pytest.mark.parametrize("form", FORMS)
+def test_any_layout_of_the_inputs_gives_the_same_bits(loss, form):
     params, X, y = draw(70, 40, 5, np.float32)
-    fast = fused.Linear(loss, 40, 5)
+    fast = form(loss, 40, 5)
     first = fast(params, X, y)[1]["W"].copy()
     wide = np.zeros((140, 80), np.float32)
     wide[::2, ::2] = X
@@ -131,31 +133,35 @@ def test_any_layout_of_the_inputs_gives_the_same_bits(loss):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_buffers_carry_nothing_from_call_to_call(loss):
+@pytest.mark.parametrize("form", FORMS)
+def test_buffers_carry_nothing_from_call_to_call(loss, form):
     params, X, y = draw(300, 3073, 10, np.float32)
-    fast = fused.Linear(loss, 3073, 10, tiled=True)
+    fast = form(loss, 3073, 10)
     fast(params, 100 * X, y)
     value, grads = fast(params, X[:37], y[:37])
-    fresh = fused.Linear(loss, 3073, 10, tiled=True)(params, X[:37], y[:37])
+    fresh = form(loss, 3073, 10)(params, X[:37], y[:37])
     assert value == fresh[0]
     for name in ("W", "b"):
         np.testing.assert_array_equal(grads[name], fresh[1][name])
 
 
-def test_inputs_are_only_read():
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_are_only_read(form):
     params, X, y = draw(70, 40, 5)
     for array in (*params.values(), X, y):
         array.setflags(write=False)
     before = [a.copy() for a in (*params.values(), X, y)]
     fused.softmax_objective(params, X, y, reg=0.1, decay_bias=True)
     fused.svm_objective(params, X, y, reg=0.1, decay_bias=True)
+    form("hinge", 40, 5, np.float64)(params, X, y, rows=np.arange(0, 70, 2))
     for array, copy in zip((*params.values(), X, y), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
-def test_out_receives_the_gradients_and_leaves_buffers_free():
+@pytest.mark.parametrize("form", FORMS)
+def test_out_receives_the_gradients_and_leaves_buffers_free(form):
     params, X, y = draw(20, 12, 3)
-    fast = fused.Linear("softmax", 12, 3, np.float64)
+    fast = form("softmax", 12, 3, np.float64)
     out = {"W": np.full((12, 3), np.nan), "b": np.full(3, np.nan)}
     _, grads = fast(params, X, y, reg=0.2, out=out)
     expected = linear.softmax_objective(params, X, y, reg=0.2)[1]
@@ -165,14 +171,24 @@ def test_out_receives_the_gradients_and_leaves_buffers_free():
     np.testing.assert_allclose(out["b"], expected["b"], atol=1e-14)
 
 
+def test_what_can_be_read_where_it_lies_is_not_copied():
+    params, X, y = draw(300, 40, 5)
+    fast = fused.Linear("softmax", 40, 5, np.float64)
+    fast.X.fill(np.nan)
+    assert np.isfinite(fast(params, X, y)[1]["W"]).all()
+    assert np.isnan(fast.X).all()
+    fast(params, X, y, rows=np.arange(300))
+    assert np.isfinite(fast.X[: 300 % fast.rows or fast.rows]).all()
+
+
 @pytest.mark.parametrize("loss", PAIRS)
-@pytest.mark.parametrize("tiled", [False, True])
-def test_gathers_bytes_and_subtracts_the_mean(loss, tiled):
+@pytest.mark.parametrize("form", FORMS)
+def test_gathers_bytes_and_subtracts_the_mean(loss, form):
     rng = np.random.default_rng(1)
     U, y = rng.integers(0, 256, (500, 48), dtype=np.uint8), rng.integers(0, 6, 500)
     mean, rows = U.mean(axis=0), rng.permutation(500)[:333]
     params = {"W": rng.normal(0, 0.01, (48, 6)), "b": rng.normal(0, 1, 6)}
-    mine = fused.Linear(loss, 48, 6, np.float64, tiled=tiled, mean=mean)(params, U, y, rows=rows)
+    mine = form(loss, 48, 6, np.float64, mean=mean)(params, U, y, rows=rows)
     X = U[rows] - mean
     assert_same(mine, PAIRS[loss](params, X, y[rows]), params, X)
 
@@ -187,9 +203,10 @@ def test_labels_that_name_no_class_are_refused(f, y):
         f(params, X, y)
 
 
-def test_other_unusable_input_is_refused():
+@pytest.mark.parametrize("form", FORMS)
+def test_other_unusable_input_is_refused(form):
     params, X, y = draw(5, 4, 3)
-    fast = fused.Linear("softmax", 4, 3, np.float64)
+    fast = form("softmax", 4, 3, np.float64)
     with pytest.raises(ValueError, match="N >= 1"):
         fast(params, X[:0], y[:0])
     with pytest.raises(ValueError, match=r"X must be \(N, 4\)"):
@@ -202,24 +219,24 @@ def test_other_unusable_input_is_refused():
     with pytest.raises(KeyError):
         fast(params, X, y, penalty="l3")
     with pytest.raises(ValueError, match="float32 or float64"):
-        fused.Linear("softmax", 4, 3, np.int64)
+        form("softmax", 4, 3, np.int64)
     with pytest.raises(ValueError, match="mean must have shape"):
-        fused.Linear("softmax", 4, 3, mean=np.zeros(5))
+        form("softmax", 4, 3, mean=np.zeros(5))
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_tiles_cover_every_column_and_stay_under_the_bound(itemsize):
     for D, C in itertools.product((1, 2, 15, 16, 17, 785, 3073, 3074, 20_000), (2, 10, 32, 33, 1000)):
-        rows, tiles, width = fused._tiles(D, C, itemsize, tiled=True)
+        rows, tiles, width = fused_tiled._tiles(D, C, itemsize)
         assert rows >= 1
         assert D <= tiles * width < D + tiles * fused.LANES
-        assert tiles == 1 or rows * width * C <= fused.UNPACKED
-        assert C > fused.FEW_CLASSES or rows * width * C <= fused.UNPACKED
+        assert tiles == 1 or rows * width * C <= fused_tiled.UNPACKED
+        assert C > fused_tiled.FEW_CLASSES or rows * width * C <= fused_tiled.UNPACKED
 
 
 def test_a_planted_fault_would_be_seen(monkeypatch):
     params, X, y = draw(300, 437, 3)
     expected = linear.softmax_objective(params, X, y)
-    monkeypatch.setattr(fused.Linear, "_add_gradient", lambda self, dscores, n, first: self.dW.fill(0))
+    monkeypatch.setattr(fused.Linear, "_add_gradient", lambda self, dscores, near, first: self.dW.fill(0))
     with pytest.raises(AssertionError):
         assert_same(fused.softmax_objective(params, X, y), expected, params, X)

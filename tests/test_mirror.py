@@ -19,6 +19,7 @@ FILES_ALONE = {
     "scratch.arrays": "names for NumPy's arrays, and the check of labels that torch makes itself",
     "scratch.blocks": "updates in blocks that fit the cache; torch's optimizers do so inside",
     "scratch.domain": "messages for gates without a value; torch returns NaN or infinity instead",
+    "scratch.fused_tiled": "a fast form of fused, not another mathematics",
     "scratch.fused": "the fast forms: pairs of their own, against the ref's plain objectives",
     "scratch.fused_two_layer": "as scratch.fused",
     "scratch.gates": "each gate's local gradients by hand; autograd has them",
