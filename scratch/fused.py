@@ -77,7 +77,7 @@ class Linear:
         self.X = np.empty((self.rows, self.D), self.dtype)
         self.products = np.empty((self.rows, self.C), self.dtype)
         self.fours = -(-self.C // 4) * 4
-        self.scores = np.empty(self.fours * self.rows, self.dtype)
+        self.room = np.empty(self.fours * self.rows, self.dtype)
         self.dW, self.part = (np.empty((self.fours, self.D), self.dtype) for _ in range(2))
         self.db = np.empty(self.C, self.dtype)
 
@@ -125,13 +125,16 @@ class Linear:
     def scores(self, params: Params, X: Array) -> Array:
         """Class scores (N, C) of X, as a call computes them on its way."""
         self._pack(params)
-        parts = [self._scores(self._fetch(X, k, min(k + self.rows, len(X)), None)) for k in range(0, len(X), self.rows)]
-        return np.concatenate(parts, axis=1).T
+        out = np.empty((len(X), self.C), self.dtype)
+        for start in range(0, len(X), self.rows):
+            near = self._fetch(X, start, min(start + self.rows, len(X)), None)
+            out[start : start + len(near)] = self._scores(near)[: self.C].T
+        return out
 
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers that are kept from call to call."""
-        return sum(a.nbytes for a in (self.X, self.products, self.scores, self.dW, self.part, self.db))
+        return sum(a.nbytes for a in (self.X, self.products, self.room, self.dW, self.part, self.db))
 
     def _labels(self, X: Array, y: Array, rows: Array | None) -> Array:
         """Check that the arguments fit together and return the labels of the rows asked for."""
@@ -173,7 +176,7 @@ class Linear:
         """Scores (C, n) of a chunk (n, D), and below them rows of zeros, up to a multiple of four."""
         n = len(near)
         products = np.dot(near, self.W, out=self.products[:n])
-        scores: Array = self.scores[: self.fours * n].reshape(self.fours, n)
+        scores: Array = self.room[: self.fours * n].reshape(self.fours, n)
         np.add(products.T, self.b[:, None], out=scores[: self.C])
         scores[self.C :] = 0
         return scores

@@ -171,6 +171,14 @@ def test_out_receives_the_gradients_and_leaves_buffers_free(form):
     np.testing.assert_allclose(out["b"], expected["b"], atol=1e-14)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_are_those_of_the_textbook_over_many_chunks(form):
+    params, X, _ = draw(700, 40, 5)
+    np.testing.assert_allclose(
+        form("softmax", 40, 5, np.float64).scores(params, X), linear.scores(params, X), atol=1e-13
+    )
+
+
 def test_what_can_be_read_where_it_lies_is_not_copied():
     params, X, y = draw(300, 40, 5)
     fast = fused.Linear("softmax", 40, 5, np.float64)
