@@ -39,6 +39,7 @@ def _true(text: str) -> tuple[str, str]:
 
 
 SUM = "not divided by N"
+COUNTED = "true class counted among the violations"  # what happened to the value
 DROPPED = "example 0 dropped, the mean still over all"
 SOFTMAX = (
     _softmax("softmax: 1/N forgotten in the gradient", SUM, _label("    dscores[rows, y] -= 1\n")),
@@ -52,7 +53,9 @@ SOFTMAX = (
     _softmax("softmax: divided by N twice", "divided by N once too often", _after("    dscores /= N\n")),
     _softmax("softmax: a mean over classes too", "divided by C", _after("    dscores /= scores.shape[1]\n")),
     _softmax(
-        "softmax: divided by N - 1", "divided by N − 1", _label("    dscores[rows, y] -= 1\n    dscores /= N - 1\n")
+        "softmax: divided by N - 1",
+        "divided by N − 1",
+        _label("    dscores[rows, y] -= 1\n    dscores /= max(N - 1, 1)\n"),
     ),
     _softmax("softmax: gradient halved", "halved", _after("    dscores /= 2\n")),
     _softmax("softmax: gradient doubled", "doubled", _after("    dscores *= 2\n")),
@@ -65,11 +68,13 @@ SOFTMAX = (
         _label("    dscores /= N\n    dscores[rows, y] -= 1\n"),
     ),
     _softmax(
-        "softmax: [:, y] for [rows, y]", "scores[:, y] for scores[rows, y]", _label(LABEL.replace("rows, y", ":, y"))
+        "softmax: [:, y] for [rows, y]",
+        "−1 at every example's label in every row ([:, y] for [rows, y])",
+        _label(LABEL.replace("rows, y", ":, y")),
     ),
     _softmax(
         "softmax: probabilities over the examples",
-        "softmax over the examples",
+        "softmax over the examples, not the classes",
         (
             "    dscores = exp / total\n",
             "    e = np.exp(scores - scores.max(axis=0))\n    dscores = e / e.sum(axis=0)\n",
@@ -80,15 +85,15 @@ SOFTMAX = (
         "probabilities not normalised",
         ("dscores = exp / total", "dscores = exp.copy()"),
     ),
-    _softmax("softmax: largest score not subtracted", "overflow", (SOFTMAX_START, "    shifted = scores\n")),
+    _softmax("softmax: largest score not subtracted", "overflow or 0/0", (SOFTMAX_START, "    shifted = scores\n")),
     _softmax(
         "softmax: sigmoid's p (1 - p) on top",
-        "the derivative p (1 − p)",
+        "the derivative p (1 − p) of a sigmoid on top",
         _after("    p = exp / total\n    dscores *= p * (1 - p)\n"),
     ),
     _softmax(
         "softmax: labels counted from 1 in the gradient",
-        "labels shifted by one class down",
+        "labels shifted by one class down, in the gradient alone",
         _label(LABEL.replace("rows, y", "rows, y - 1")),
     ),
     _softmax(
@@ -105,7 +110,7 @@ SOFTMAX = (
     _softmax(
         "softmax: last example dropped, mean over the others",
         "example {last} dropped, the mean over the others",
-        _after("    dscores[-1] = 0\n    dscores *= N / (N - 1) if N > 1 else 1\n"),
+        _after("    dscores[-1] *= N == 1\n    dscores *= N / max(N - 1, 1)\n"),
     ),
     _softmax(
         "softmax: third example mislabelled",
@@ -125,27 +130,37 @@ SOFTMAX = (
     _softmax(
         "softmax: classes in reversed order", "columns in reversed order", _after("    dscores = dscores[:, ::-1]\n")
     ),
-    _softmax("softmax: first class missing", "column (class) 0 missing", _after("    dscores[:, 0] = 0\n")),
+    _softmax("softmax: first class missing", "class 0 missing, the rest is right", _after("    dscores[:, 0] = 0\n")),
     _softmax(
         "softmax: value stale",
-        "stale",
+        "the answer of the call before, in the value alone",
         ("\n\ndef softmax(", "\n\nLAST = [0, 0]\n\n\ndef softmax("),
         ("    dscores = exp / total\n", "    LAST.append(value)\n    value = LAST[-2]\n    dscores = exp / total\n"),
     ),
 )
 HINGE = (
     _hinge("hinge: true class forgotten", "the true class's entry is zero", _true("")),
-    _hinge("hinge: true class with plus", "true class gets plus", _true(TRUE.replace("= -", "= "))),
-    _hinge("hinge: true class gets -1", "true class gets −1", _true("    dscores[rows, y] = -1\n")),
+    _hinge(
+        "hinge: true class with plus", "true class gets plus the number of violations", _true(TRUE.replace("= -", "= "))
+    ),
+    _hinge(
+        "hinge: true class gets -1",
+        "true class gets −1, not minus the number of violations",
+        _true("    dscores[rows, y] = -1\n"),
+    ),
     _hinge(
         "hinge: true class gets -1 where violated",
-        "true class gets −1, not minus the number of violations, where",
-        _true("    dscores[rows, y] = -(dscores.sum(axis=1) > 0)\n"),
+        "true class gets −1, not minus the number of violations, where there are any",
+        _true("    dscores[rows, y] = -1.0 * (dscores.sum(axis=1) > 0)\n"),
     ),
-    _hinge("hinge: true class not left out", "true class counted among the violations", (ZERO, "")),
+    _hinge(
+        "hinge: true class not left out",
+        ("true class counted among the violations, and subtracted", COUNTED),
+        (ZERO, ""),
+    ),
     _hinge(
         "hinge: true class not left out of the loss",
-        "true class counted among the violations",
+        "true class counted among the violations, in the value alone",
         (HINGE_VALUE, "value = np.maximum(margins(scores, y, margin), 0).sum() / scores.dtype.type(N)"),
     ),
     _hinge(
@@ -153,8 +168,12 @@ HINGE = (
         "≥ for > at the margin",
         (HIT, "    dscores = (margins(scores, y, margin) >= 0).astype(scores.dtype)\n    dscores[rows, y] = 0\n"),
     ),
-    _hinge("hinge: margin 0", "margin 0 for 1", ("margins(scores, y, margin), 0)", "margins(scores, y, 0.0), 0)")),
-    _hinge("hinge: margin 2", "margin 2 for 1", ("margins(scores, y, margin), 0)", "margins(scores, y, 2.0), 0)")),
+    _hinge(
+        "hinge: margin 0", "margin 0 for {margin}", ("margins(scores, y, margin), 0)", "margins(scores, y, 0.0), 0)")
+    ),
+    _hinge(
+        "hinge: margin 2", "margin 2 for {margin}", ("margins(scores, y, margin), 0)", "margins(scores, y, 2.0), 0)")
+    ),
     _hinge("hinge: margin subtracted", "margin -1 for 1", ("scores - true + scores", "scores - true - scores")),
     _hinge(
         "hinge: squared",
@@ -164,18 +183,22 @@ HINGE = (
     ),
     _hinge(
         "hinge: squared in the loss alone",
-        "squared hinge",
+        "squared hinge, in the value alone",
         (HINGE_VALUE, HINGE_VALUE.replace("violation", "(violation**2)")),
     ),
     _hinge(
         "hinge: only the worst rival",
-        "only the worst violation",
+        "only the worst violation of each example",
         (ZERO, ZERO + "    violation *= violation == violation.max(axis=1, keepdims=True)\n"),
     ),
-    _hinge("hinge: violations for their count", "violations themselves", (HIT, "    dscores = violation.copy()\n")),
+    _hinge(
+        "hinge: violations for their count",
+        "violations themselves, not whether they are positive",
+        (HIT, "    dscores = violation.copy()\n"),
+    ),
     _hinge(
         "hinge: absolute value for max",
-        "every class counted as a violation",
+        "absolute value for max",
         (HINGE_START, "    violation = np.abs(margins(scores, y, margin))\n"),
     ),
     _hinge("hinge: 1/N forgotten", SUM, (TRUE + "    dscores /= N\n", TRUE)),
@@ -205,18 +228,27 @@ PENALTY = (
     _penalty("l2: gradient of the halved convention", "l2", "halved", (L2, L2.replace("2 * reg", "reg"))),
     _penalty("l2: loss of the halved convention", "l2", "halved", (L2, L2.replace("reg * np", "0.5 * reg * np"))),
     _penalty("l2: gradient doubled", "l2", "doubled", (L2, L2.replace("2 * reg", "4 * reg"))),
-    _penalty("l2: norm not squared", "l2", "square root", (L2, L2.replace("np.sum(W * W)", "np.sqrt(np.sum(W * W))"))),
+    _penalty(
+        "l2: norm not squared",
+        "l2",
+        "the square root of the sum of squares",
+        (L2, L2.replace("np.sum(W * W)", "np.sqrt(np.sum(W * W))")),
+    ),
     _penalty("l2: gradient uphill", "l2", "with the wrong sign", (L2, L2.replace("2 * reg", "-2 * reg"))),
-    _penalty("l2: reg squared", "l2", "reg twice", (L2, L2.replace("2 * reg", "2 * reg * reg"))),
+    _penalty("l2: reg squared", "l2", "reg twice, in the gradient alone", (L2, L2.replace("2 * reg", "2 * reg * reg"))),
     _penalty(
         "l1: sign forgotten in the gradient", "l1", "sign(W) missing", (L1, L1.replace("np.sign(W)", "np.ones_like(W)"))
     ),
-    _penalty("l1: gradient of l2", "l1", "l2 in its place", (L1, L1.replace("np.sign(W)", "2 * W"))),
-    _penalty("l1: no absolute value in the loss", "l1", "|W| taken as W", (L1, L1.replace("np.abs(W)", "W"))),
+    _penalty(
+        "l1: gradient of l2", "l1", "l2 in its place, in the gradient alone", (L1, L1.replace("np.sign(W)", "2 * W"))
+    ),
+    _penalty(
+        "l1: no absolute value in the loss", "l1", "|W| taken as W in the value", (L1, L1.replace("np.abs(W)", "W"))
+    ),
     _penalty(
         "elastic net: absolute part forgotten in the gradient",
         "elastic_net",
-        "l1 part missing",
+        "l1 part missing, in the gradient alone",
         (ELASTIC, ELASTIC.replace(' + dabsolutes["W"]', "")),
     ),
     _penalty(

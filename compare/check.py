@@ -17,8 +17,10 @@ from compare.differ import BOUND, difference, form_fault, judge, scales_like_rou
 from compare.invariants import invariants, refusals
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import MANY, K, chained, noise_of, replays
+from compare.places import turned
 from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
 from compare.second import second_order
+from compare.suspicions import Asked
 from compare.visibility import Sight, overlooked, sights
 
 if TYPE_CHECKING:
@@ -28,16 +30,18 @@ DTYPES = ("float32", "float64")
 # Noise units from which on K replays settle nothing. Of one number, four replays of a half are four draws, and by bad
 # luck beyond x units lies the share of Student's t (4 degrees of freedom) beyond 2x: 6e-4 at BOUND. Of MANY it is 3e-8.
 DOUBT = 1.5
+TWICE = "two identical calls gave two answers"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A case as the ref sees it: the truth, its noise by quantity, and the kinks within rounding."""
+    """A case as the ref sees it: the truth, its noise by quantity, the kinks within rounding; and for diagnosis."""
 
     truth: Outcome
     noise: dict[str, Noise]
     flips: list[kinks.Flip]
     finer: Callable[[], dict[str, Noise]]  # the noise from more replays, measured when first asked for
+    asked: Asked
 
 
 def verify(
@@ -83,11 +87,13 @@ def check(
     device: str = "cpu",
     seen: list[Sight] | None = None,
     known: Measured | None = None,
+    third: bool = True,
 ) -> Iterator[Finding]:
     """One case in one dtype. Form comes first (raises, shape, dtype, mutation, repeatability), then numbers.
 
     A finding that agrees says so if the case could not see one of its terms; seen collects how visible each was.
     known is what the ref said of this case before: many implementations can be held against one measurement.
+    third says whether the numerical gradient is heard as well.
     """
     case = cast(case, dtype)
     blank = Finding(pair.name, pair.at, case.name, dtype, "value", Verdict.CRASHED, convention=pair.convention)
@@ -108,7 +114,7 @@ def check(
     numerical: witness.Numerical | None = witness.Numerical(
         pair, cast(case, "float64"), generator(seed, pair.name, case.name, "numerical")
     )
-    if not _is_number(answer.value, measured.truth.value):
+    if not third or not _is_number(answer.value, measured.truth.value):
         numerical = None  # a function that has no value has no slope
     noise = measured.noise
     visible = sights(pair, kinks.widened(case), lambda c: ask_ref(pair, c), measured.truth.quantities(), noise)
@@ -119,13 +125,15 @@ def check(
         mine, repeat = answer.quantities().get(quantity), again.quantities().get(quantity)
         fault = form_fault(mine, np.asarray(truth, dtype))
         if not fault and not _same(np.asarray(mine), np.asarray(repeat)):
-            fault = "two identical calls gave two answers"
+            fault = TWICE
         if fault or mine is None:
-            causes = _turned(case, mine, truth, BOUND * measured.noise[quantity].tensor)
+            causes = turned(case, mine, truth, BOUND * measured.noise[quantity].tensor)
+            if fault == TWICE:
+                causes = explained(row, measured, answer)
             yield replace(row, verdict=Verdict.DIFFER, message=fault, causes=causes)
             continue
         mine = np.asarray(mine)
-        found = conclude(row, pair, case, measured, mine, numerical)
+        found = conclude(row, pair, case, measured, answer, numerical)
         if quantity == "value" and found.verdict is Verdict.IMPRECISE:
             numerical = None  # its rounding is larger than the numerical gradient allows for
         unseen = [str(s) for s in visible if s.quantity == quantity and not s.visible]
@@ -153,14 +161,20 @@ def measure(
                 told[quantity] = chained(told[quantity], t)
         return told
 
-    return Measured(truth, noise(K), found, cache(lambda: noise(MANY)))
+    return Measured(truth, noise(K), found, cache(lambda: noise(MANY)), _asked(pair, kinks.widened(case), truth))
+
+
+def _asked(pair: Pair, case: Case, truth: Outcome) -> Asked:
+    loss = pair.loss or ("softmax" if pair.at == "two_layer.objective" else "")
+    return Asked(case, truth, pair.at, loss, lambda c: ask_ref(pair, c), decoy(case))
 
 
 def conclude(
-    row: Finding, pair: Pair, case: Case, measured: Measured, mine: Array, numerical: witness.Numerical | None
+    row: Finding, pair: Pair, case: Case, measured: Measured, answer: Outcome, numerical: witness.Numerical | None
 ) -> Finding:
-    """The verdict on one quantity, from its difference and from what the third witness says."""
+    """The verdict on one quantity of an answer, from its difference and from what the third witness says."""
     quantity, truth = row.quantity, measured.truth.quantities()[row.quantity]
+    mine = answer.quantities()[quantity]
     if len(measured.flips) > kinks.MOST:
         message = f"{len(measured.flips)} kinks lie within rounding: this case judges nothing"
         return replace(row, verdict=Verdict.INCONCLUSIVE, message=message)
@@ -173,15 +187,12 @@ def conclude(
     if heard and heard.verdict is not Verdict.AGREE and verdict is Verdict.AGREE:
         verdict, message = heard.verdict, heard.message
     elif verdict is Verdict.DIFFER:
-        message = message or _explained(found)
+        message = message or _in_numbers(found)
         if heard and heard.message:
             message = f"{message}; {heard.message}"
     causes: tuple[Cause, ...] = ()
-    if verdict is Verdict.DIFFER:
-        wide, noise = kinks.widened(case), measured.noise[quantity].tensor
-        causes = diagnose(
-            quantity, mine, wide, measured.truth, pair.loss, lambda c: ask_ref(pair, c), noise, decoy(wide)
-        )
+    if verdict is Verdict.DIFFER and judge(found) is Verdict.DIFFER:  # else the numerical gradient alone objects
+        causes = explained(row, measured, answer)
     if found.kinks:
         message = "; ".join(
             filter(None, [message, f"{found.kinks} kink{'s' * (found.kinks != 1)} within rounding, on the other side"])
@@ -199,6 +210,19 @@ def conclude(
         causes=causes,
         message=message,
     )
+
+
+def explained(row: Finding, measured: Measured, answer: Outcome) -> tuple[Cause, ...]:
+    """The likely causes of a quantity that differs."""
+    truth, mine = measured.truth.quantities(), answer.quantities()
+    sound = [q for q, t in truth.items() if not form_fault(mine[q], np.asarray(t, row.dtype))]
+    told = {q: np.asarray(mine[q], np.float64) for q in sound}
+    noise = {q: n.tensor for q, n in measured.noise.items()}
+
+    def settle(quantity: str, residual: Array) -> Array:
+        return kinks.explain(residual, measured.flips, quantity)[0]
+
+    return diagnose(row.quantity, told, measured.asked, noise, settle)
 
 
 def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
@@ -236,25 +260,12 @@ def rounding_explains(pair: Pair, case: Case, found: Difference) -> bool:
     return found.noise_units <= worst_case(longest) and scales_like_rounding(errors["float32"], errors["float64"])
 
 
-def _explained(found: Difference) -> str:
+def _in_numbers(found: Difference) -> str:
     if found.entry is None or found.scratch is None or found.ref is None or found.allowed is None:
         return ""
     where = f"entry {list(found.entry)}: " if found.entry else ""
     off = abs(found.scratch - found.ref)
     return f"{where}scratch {found.scratch:.9g}, ref {found.ref:.9g}, off by {off:.3g}, allowed {found.allowed:.3g}"
-
-
-def _turned(case: Case, mine: Array | None, truth: Array, allowed: float) -> tuple[Cause, ...]:
-    """The one cause of a wrong shape that the numbers can confirm."""
-    if not isinstance(mine, np.ndarray) or mine.shape == truth.shape:
-        return ()
-    dout = case.inputs.get("dout")
-    if dout is not None and dout.ndim == 2 and np.shape(mine) == dout.shape[:1] and truth.shape == dout.shape[1:]:
-        other = np.linalg.norm(np.asarray(mine) - dout.sum(axis=1)) <= 1e-3 * np.linalg.norm(mine)
-        return (Cause("summed over the wrong axis: the classes, not the examples", 0.0),) if other else ()
-    if np.shape(mine)[::-1] != truth.shape:
-        return ()
-    return (Cause("transposed", 0.0),) if np.linalg.norm(np.asarray(mine).T - truth) <= allowed else ()
 
 
 def _is_number(value: Array, truth: Array) -> bool:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from compare.commands import bench, board, data, experiment, graph, listing, sweep, train, verify
+from compare.commands import bench, board, data, experiment, graph, listing, selftest, sweep, train, verify
 from compare.records import Refusal
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
+app.command("selftest")(selftest.selftest)
 app.command("sweep")(sweep.sweep)
 app.command("experiment")(experiment.experiment)
 app.command("data")(data.data)

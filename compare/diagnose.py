@@ -1,235 +1,237 @@
-"""Why a quantity differs: the most likely causes, each with the share of the difference that it leaves unexplained."""
+"""Why a quantity differs: the most likely causes, each with the share of the difference that it leaves unexplained.
+
+A cause is a prediction of the whole array, and is named with confidence only if that is met down to rounding; then
+nothing is left to explain. A prediction that comes close is told as what it is, after "unknown".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compare import suspicions, suspicions_terms
-from compare.records import Case, Cause, Outcome
+from compare.factors import Sizes, fits
+from compare.places import places
+from compare.records import Cause, Finding
+from compare.suspicions import Asked, Suspicion, classes, other_questions
+from compare.suspicions_layers import layers
+from compare.suspicions_scores import Scored, through_scores
+from compare.suspicions_sums import VAGUE, sums
+from compare.suspicions_terms import misplaced, penalties, products
 
 if TYPE_CHECKING:
     from compare.records import Array
-    from compare.suspicions import Ask, Suspicion
 
 MOST = 3
-ALIKE = 4  # causes named together at most
-OR = " or: "  # between causes that this case cannot tell apart
 SURE = 0.01  # a cause that leaves less than this unexplained is named with confidence
+FITTED = 2  # the level of guesses from which on numbers are fitted: to come close is then no sign
+FEW = 8  # numbers, or less, say little
+ROUNDING = 4.0  # noise units within which a prediction is met
 UNKNOWN = "unknown: no known cause explains it"
+COARSE = "unknown: numbers so few or so coarse fit too many causes"
+ALIKE = "unknown: {} causes fit alike here"
 
 
 def diagnose(
-    quantity: str, mine: Array, case: Case, truth: Outcome, loss: str, ask: Ask, noise: float, decoy: Case | None = None
+    quantity: str,
+    answer: Mapping[str, Array],
+    asked: Asked,
+    noise: Mapping[str, float],
+    settle: Callable[[str, Array], Array] = lambda _, residual: residual,
 ) -> tuple[Cause, ...]:
-    """At most three causes of mine ≠ truth, the most certain first; "unknown" when none explains it.
+    """At most three causes of answer[quantity] ≠ truth, the most certain first; "unknown" when none explains it.
 
-    case and ask are in float64; noise is the tensor's own ν, below which nothing is left to explain. decoy is
-    the question that was put right before this one, for answers that are still its.
+    noise is each tensor's own ν. Causes that leave equally little cannot be told apart in this case. The other
+    quantities of the answer tell how far a cause reaches: to the value alone, or the gradient. settle takes out of a
+    quantity's residual what kinks within rounding explain.
     """
-    t = truth.quantities()[quantity]
-    mine = np.asarray(mine, np.float64)
-    off = float(np.linalg.norm(mine - t))
-    if not np.isfinite(off) or off == 0:
-        return _non_finite(mine)
-
-    def share(predicted: Array) -> float:
-        """What a prediction leaves, beyond the noise, of the difference."""
-        return max(0.0, float(np.linalg.norm(mine - predicted)) - noise) / off
-
-    suspected: list[tuple[str, Array]] = []
-    with np.errstate(all="ignore"):
-        fits = list(_fits(quantity, mine, case, truth, ask))
-        for s in _all(quantity, mine, case, truth, loss, ask, decoy):
-            predicted = np.asarray(s.predicts.get(quantity, np.nan))
-            if predicted.shape == t.shape and float(np.linalg.norm(predicted - t)) > noise:
-                suspected.append((s.cause, predicted))
-        known = [(word, p) for word, p in fits if "scaled by" not in word] + suspected
-        found: list[tuple[Cause, Array | None]] = [(Cause(word, share(p)), p) for word, p in known]
-        if t.size > 1:
-            found += [(cause, None) for cause in _places(quantity, mine - t, t, mine)]
-        # a factor of no meaning comes last: it measures what happened and does not say why
-        found += [(Cause(word, share(p)), p) for word, p in fits if "scaled by" in word]
-    found = [(c, p) for c, p in found if np.isfinite(c.unexplained)]
-    # one number is met by chance: there a cause must leave nothing but noise
-    sure = [(c, p) for c, p in found if c.unexplained < (SURE if t.size > 1 else 1e-6)]
-    if sure:
-        # fits come before single mistakes and these before mere places: among equals the earlier is named first
-        sure.sort(key=lambda pair: 0.0 if pair[0].unexplained < 1e-5 else pair[0].unexplained)
-        return _merged(sure, noise)[:MOST]
-    partial = sorted({c for c, _ in found if c.unexplained < 0.5}, key=lambda c: c.unexplained)[: MOST - 1]
-    return (Cause(UNKNOWN, 1.0), *partial)
-
-
-def _merged(sure: list[tuple[Cause, Array | None]], noise: float) -> tuple[Cause, ...]:
-    """Causes that predict the same cannot be told apart here, and are named together: "A or: B"."""
-    kept: list[tuple[list[str], float, Array | None]] = []
-    for cause, predicted in sure:
-        for words, _, other in kept:
-            if cause.cause in words:
-                break
-            if predicted is not None and other is not None and float(np.linalg.norm(predicted - other)) <= noise:
-                if "scaled by" not in cause.cause and len(words) < ALIKE:
-                    words.append(cause.cause)
-                break
-        else:
-            kept.append(([cause.cause], cause.unexplained, predicted))
-    return tuple(Cause(OR.join(words), left) for words, left, _ in kept)
-
-
-def _all(
-    quantity: str, mine: Array, case: Case, truth: Outcome, loss: str, ask: Ask, decoy: Case | None
-) -> Iterator[Suspicion]:
-    s = suspicions.scored(case, truth, ask)
-    if s is not None and loss:
-        yield from suspicions.through_scores(loss, s)
-        if loss == "hinge":
-            yield from suspicions.margins(s, _margin_asked(case, ask))
-    yield from suspicions.asked(case, ask)
-    yield from suspicions_terms.bias(case, ask)
-    yield from suspicions_terms.penalties(case, truth, ask)
-    yield from suspicions_terms.sums(case, loss, s, truth, quantity, mine)
-    if decoy is not None:
-        yield from suspicions_terms.cached(case, decoy, ask)
-        earlier = ask(decoy).quantities()
-        yield suspicions.Suspicion("stale: the answer to the call before", earlier)
-        both = {q: x + truth.quantities()[q] for q, x in earlier.items() if x.shape == truth.quantities()[q].shape}
-        yield suspicions.Suspicion("added to the answer of the call before", both)
-    if s is not None and loss:
-        yield from suspicions.examples(loss, s, quantity, mine)
-    yield from suspicions_terms.planes(case, truth, quantity)
-    t = truth.quantities()[quantity]
-    if t.ndim == 2:
-        for cause, moved in (
-            ("transposed", t.T),
-            ("rows in reversed order", t[::-1]),
-            ("columns in reversed order", t[:, ::-1]),
-            ("rows shifted by one", np.roll(t, 1, axis=0)),
-            ("columns shifted by one", np.roll(t, 1, axis=1)),
-        ):
-            yield suspicions.Suspicion(cause, {quantity: moved})
-    if t.ndim == 1:
-        yield suspicions.Suspicion("entries in reversed order", {quantity: t[::-1]})
-
-
-def _margin_asked(case: Case, ask: Ask) -> Callable[[float], Mapping[str, Array] | None]:
-    def asked(margin: float) -> Mapping[str, Array] | None:
-        if "scores" not in case.inputs:
-            return None
-        return ask(replace(case, options={**case.options, "margin": margin})).quantities()
-
-    return asked
-
-
-def _fits(quantity: str, mine: Array, case: Case, truth: Outcome, ask: Ask) -> Iterator[tuple[str, Array]]:
-    """Mine as α (data term) + β (regulariser), and the factors recognised."""
-    t = truth.quantities()[quantity]
-    N = next((len(case.inputs[name]) for name in ("y", "X", "W") if name in case.inputs), 1)
-    C = t.shape[-1] if t.ndim else _classes(case)
-    penalty = np.zeros_like(t)
-    data = t
-    if case.options.get("reg") and "y" in case.inputs:
-        data = ask(replace(case, options={**case.options, "reg": 0.0})).quantities()[quantity]
-        penalty = t - data
-    if np.any(penalty) and mine.size > 1:
-        basis = np.stack([data.reshape(-1), penalty.reshape(-1)], axis=1)
-        alpha, beta = (float(v) for v in np.linalg.lstsq(basis, mine.reshape(-1), rcond=None)[0])
-        a, data_word = recognise(alpha, N, C)
-        b, penalty_word = recognise(beta, N, C)
-        words = []
-        if a != 1:
-            words.append(f"data term {data_word}")
-        if b != 1:
-            words.append(f"regulariser {penalty_word}")
-        if a == b and a != 1:
-            words = [data_word]
-        if words:
-            yield " and ".join(words), a * data + b * penalty
-    elif np.any(penalty):
-        for factor in (0.0, 0.5, 2.0, -1.0, 1 / N, float(N)):
-            yield f"regulariser {recognise(factor, N, C)[1]}", data + factor * penalty
-        for factor in (0.0, float(N), 1 / N, float(C), 1 / C, N / (N - 1) if N > 1 else 1.0, 2.0, 0.5, -1.0):
-            yield f"data term {recognise(factor, N, C)[1]}", factor * data + penalty
-    if np.any(t):
-        alpha = float(np.vdot(t, mine) / np.vdot(t, t))
-        a, word = recognise(alpha, N, C)
-        if a != 1 and (t.size > 1 or not word.startswith("scaled")):
-            yield word, a * t
-
-
-def recognise(factor: float, N: int, C: int) -> tuple[float, str]:
-    """A fitted factor as one of those that mistakes produce, and what it then means."""
-    known = [
-        (1.0, "right"),
-        (0.0, "missing"),
-        (-1.0, "with the wrong sign"),
-        (0.5, "halved (factor ½)"),
-        (2.0, "doubled (factor 2)"),
-    ]
-    if N > 1:
-        known += [
-            (float(N), f"not divided by N (factor {N}: a sum, not a mean)"),
-            (1 / N, f"divided by N once too often (factor 1/{N})"),
-            (N / (N - 1), f"divided by N − 1 (factor {N}/{N - 1})"),
-            ((N - 1) / N, f"multiplied by (N − 1)/N (factor {N - 1}/{N})"),
-        ]
-    if C > 1:
-        known += [
-            (float(C), f"not divided by C (factor {C})"),
-            (1 / C, f"divided by C (factor 1/{C}, as multi_margin_loss does)"),
-        ]
-    if N > 1 and C > 1:
-        known += [
-            (float(N * C), f"divided neither by N nor by C (factor {N * C})"),
-            (C / N, "divided by N, multiplied by C"),
-            (N / C, f"divided by C, not by N (factor {N}/{C})"),
-        ]
-    batches = round(factor) if np.isfinite(factor) else 0
-    if 2 < batches < N and all(batches != value for value, _ in known):
-        known.append((float(batches), f"{batches} batches added, not averaged (factor {batches})"))
-    for sign, tail in ((1.0, ""), (-1.0, ", and with the wrong sign")):
-        usual = known if sign > 0 else [(value, word) for value, word in known if value not in (0.0, 1.0, -1.0)]
-        near = [(v, word) for v, word in usual if abs(sign * factor - v) <= 1e-4 * max(abs(v), 1e-3)]
-        if near:
-            # with N = C, or N = 2, several mistakes give one factor
-            return sign * near[0][0], OR.join(word + tail for v, word in near if v == near[0][0])
-    return factor, f"scaled by {factor:.6g}"
-
-
-def _places(quantity: str, residual: Array, t: Array, mine: Array) -> Iterator[Cause]:
-    """Where the difference lives: one entry, one row, one column; and what happened to it there."""
-    square = residual**2
-    total = float(square.sum())
-    names = {"dscores": ("example", "class"), "dW": ("row (feature)", "column (class)"), "db": ("class", "class")}
-    row_name, column_name = names.get(quantity, ("row", "column"))
-
-    def place(name: str, where: Any) -> Cause:
-        inside = float(square[where].sum())
-        t_in, mine_in = t[where], mine[where]
-        scale = float(np.vdot(t_in, mine_in) / np.vdot(t_in, t_in)) if np.any(t_in) else float("nan")
-        _, word = recognise(scale, 1, 1)
-        fits = np.isfinite(scale) and float(np.linalg.norm(mine_in - scale * t_in)) <= 1e-3 * np.sqrt(inside)
-        told = f" {word}" if fits and "scaled" not in word and "N" not in word and word != "right" else " wrong"
-        return Cause(f"{name}{told}, the rest is right", float(np.sqrt(max(total - inside, 0.0) / total)))
-
-    flat = int(square.argmax())
-    at = tuple(int(i) for i in np.unravel_index(flat, square.shape))
-    yield place(f"entry {list(at)}", at)
-    if residual.ndim == 2 and min(residual.shape) > 1:
-        i, j = int(square.sum(axis=1).argmax()), int(square.sum(axis=0).argmax())
-        yield place(f"{row_name} {i}", (i, slice(None)))
-        yield place(f"{column_name} {j}", (slice(None), j))
-
-
-def _non_finite(mine: Array) -> tuple[Cause, ...]:
-    if np.isfinite(mine).all():
+    t = asked.quantities[quantity]
+    mine = np.asarray(answer[quantity], np.float64)
+    if not np.isfinite(mine).all():
+        hint = ": a stable form subtracts the largest score first" if "softmax" in (asked.loss, asked.at[7:]) else ""
+        return (Cause(f"overflow or 0/0{hint}", 0.0),)
+    off = float(np.linalg.norm(settle(quantity, mine - t)))
+    if off == 0:
         return ()
-    return (Cause("overflow or 0/0: a stable form subtracts the largest score first", 0.0),)
+
+    def left(q: str, predicted: Array) -> tuple[float, float]:
+        """How far the answer lies from a prediction, and how far rounding alone may put it."""
+        size = max(float(np.linalg.norm(asked.quantities[q])), noise[q])
+        rounding = ROUNDING * noise[q] * max(1.0, float(np.linalg.norm(predicted)) / size)
+        return float(np.linalg.norm(settle(q, answer[q] - predicted))), rounding
+
+    few = t.size <= FEW  # numbers that are met by chance: there a difference must be known to many digits
+    resolved = off * (1e-5 if few else SURE)
+
+    def met(predicted: Array) -> bool:
+        far, rounding = left(quantity, predicted)
+        return far <= rounding <= resolved
+
+    def told(s: Suspicion) -> str:
+        """The cause, and in which quantities alone, where others that it would change are right."""
+        others = {q: p for q, p in s.predicts.items() if q in answer and answer[q].shape == np.shape(p)}
+        changed = [q for q, p in others.items() if np.linalg.norm(p - asked.quantities[q]) > 2 * left(q, p)[1]]
+        right = [q for q in changed if left(q, asked.quantities[q])[0] <= left(q, others[q])[1]]
+        there = [q for q in changed if left(q, others[q])[0] <= left(q, others[q])[1]]
+        if not right or len(right) + len(there) < len(changed):
+            return s.cause
+        return f"{s.cause}, {_within(there, changed)}"
+
+    close: dict[str, float] = {}
+    with np.errstate(all="ignore"):
+        for level, guesses in enumerate(_guesses(quantity, mine, asked, noise[quantity])):
+            sure = [s for s in guesses if met(s.predicts[quantity])]
+            if sure:
+                causes = tuple(dict.fromkeys(Cause(told(s), 0.0) for s in sure))
+                return causes if len(causes) <= MOST else (Cause(ALIKE.format(len(causes)), 1.0), *causes[: MOST - 1])
+            for s in guesses if level < FITTED else ():
+                close.setdefault(s.cause, left(quantity, s.predicts[quantity])[0] / off)
+    if ROUNDING * noise[quantity] > resolved:
+        return (Cause(COARSE, 1.0),)
+    near = sorted((share, word) for word, share in close.items() if share < 0.5 and not few)
+    return (Cause(UNKNOWN, 1.0), *(Cause(word, share) for share, word in near[: MOST - 1]))
 
 
-def _classes(case: Case) -> int:
-    x = case.inputs.get("scores", case.inputs.get("b"))
-    return int(x.shape[-1]) if x is not None and x.ndim else 1
+def confident(causes: Sequence[Cause]) -> list[Cause]:
+    """Those that are named with confidence: none where the first says that the cause is unknown."""
+    return [c for c in causes if c.unexplained < SURE] if causes and not unknown(causes[0]) else []
+
+
+def unknown(cause: Cause) -> bool:
+    """Whether a cause says that there is none to name."""
+    return cause.cause.startswith("unknown:")
+
+
+def _within(there: Sequence[str], changed: Sequence[str]) -> str:
+    """Those quantities that a mistake reaches, of those that it would change."""
+    if there == ["value"]:
+        return "in the value alone"
+    if all(q in there for q in changed if q != "value"):
+        return "in the gradient alone"
+    return f"in {' and '.join(there)} alone"
+
+
+def _guesses(quantity: str, mine: Array, asked: Asked, noise: float) -> Iterator[list[Suspicion]]:
+    """What may have happened, the most meaningful first: mistakes, wrong places, mere factors, two mistakes at once."""
+
+    def alone(guesses: Iterable[tuple[str, Array]]) -> list[Suspicion]:
+        return [Suspicion(word, {quantity: predicted}) for word, predicted in guesses]
+
+    t, penalty = asked.quantities[quantity], asked.penalty[quantity]
+    factors = list(fits(quantity, mine, t - penalty, penalty, _sizes(asked), noise))
+    mistakes = alone((word, p) for word, p, meaning in factors if meaning)
+    for s in _suspicions(quantity, mine, asked, noise):
+        predicted = s.predicts.get(quantity)
+        # a prediction of no change is none
+        if predicted is not None and np.shape(predicted) == t.shape and not np.linalg.norm(predicted - t) <= noise:
+            mistakes.append(s)
+    yield mistakes
+    yield alone(places(quantity, mine, t, ROUNDING * noise))
+    yield alone((word, p) for word, p, meaning in factors if not meaning)
+    yield alone(_two_at_once(quantity, mine, asked, mistakes, noise))
+
+
+def _suspicions(quantity: str, mine: Array, asked: Asked, noise: float) -> Iterator[Suspicion]:
+    s, known = _known(asked)
+    yield from known
+    yield from products(asked, quantity)
+    yield from sums(asked, s, quantity, mine, noise)
+    yield from misplaced(asked, quantity)
+
+
+@lru_cache(maxsize=24)
+def _known(asked: Asked) -> tuple[Scored | None, list[Suspicion]]:
+    """The suspicions that do not depend on the answer: many answers to one case may be diagnosed."""
+    s = Scored(asked) if asked.loss else None
+    return s, [*(through_scores(s) if s else ()), *layers(asked), *other_questions(asked), *penalties(asked)]
+
+
+def _sizes(asked: Asked) -> Sizes:
+    N = next((len(asked.case.inputs[name]) for name in ("y", "X", "W") if name in asked.case.inputs), 1)
+    return Sizes(N, classes(asked.case), batches=bool(asked.loss))
+
+
+def _two_at_once(
+    quantity: str, mine: Array, asked: Asked, named: Sequence[Suspicion], noise: float
+) -> Iterator[tuple[str, Array]]:
+    """Two mistakes: one with a factor on top, or two whose changes add up."""
+    t, penalty = asked.quantities[quantity], asked.penalty[quantity]
+    if t.size <= FEW:
+        return  # too few numbers to tell so many pairs apart
+    for s in named:
+        data = s.predicts[quantity] - penalty
+        for factor, p, meaning in fits(quantity, mine, data, penalty, _sizes(asked), noise):
+            if meaning:
+                yield f"{s.cause}; and {factor}", p
+    if len(named) < 2:
+        return
+    changes = np.stack([(s.predicts[quantity] - t).reshape(-1) for s in named])
+    r = (mine - t).reshape(-1)
+    along, gram = changes @ r, changes @ changes.T
+    cost = 2 * gram + np.add.outer(np.diag(gram) - 2 * along, np.diag(gram) - 2 * along)
+    cost = np.where(np.isfinite(cost), cost, np.inf)
+    np.fill_diagonal(cost, np.inf)
+    for flat in np.argsort(cost, axis=None)[: 2 * MOST : 2]:
+        i, j = (int(k) for k in np.unravel_index(int(flat), cost.shape))
+        yield f"{named[min(i, j)].cause}; and {named[max(i, j)].cause}", t + (changes[i] + changes[j]).reshape(t.shape)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The one cause of many findings; several, where none of the findings tells them apart."""
+
+    causes: tuple[Cause, ...]
+    explains: int  # findings
+    of: int
+
+
+def foremost(findings: Sequence[Finding]) -> Conclusion | None:
+    """One mistake behind all findings that differ: that which explains most of them; None if none has a cause.
+
+    A mistake is one, a coincidence fits here and there. Every finding votes for the causes that explain it, or for
+    "unknown". Gradients are heard before values, of which one number can be met by chance, and float64 before
+    float32, which resolves less; the others settle a tie.
+    """
+    told = [f for f in findings if f.causes]
+    heard = [f for f in told if f.quantity != "value"] or told
+    heard = [f for f in heard if f.dtype == "float64"] or heard
+    rounds = (heard, [f for f in told if f not in heard])
+    winners: dict[str, Cause] = {}
+    for round_ in rounds:
+        found = _votes(round_)
+        if winners:  # what remained a tie is settled by the rest, if that can
+            found = {key: causes for key, causes in found.items() if key in winners}
+        if found:
+            most = max(len(causes) for causes in found.values())
+            winners = {key: causes[0] for key, causes in found.items() if len(causes) == most}
+        if len(winners) == 1:
+            break
+    # a mistake that would change more than it did is the less likely one; one without its example says less
+    plain = {k: cause for k, cause in winners.items() if not k.endswith(" alone") and VAGUE not in k}
+    winners = plain or winners
+    if UNKNOWN in winners:
+        winners = {UNKNOWN: winners[UNKNOWN]}
+    causes = tuple(winners.values())[:MOST] or tuple(f.causes[0] for f in told[:1])
+    explained = sum(any(_same(c.cause) in winners for c in confident(f.causes)) for f in told)
+    return Conclusion(causes, explained, len(told)) if causes else None
+
+
+def _votes(findings: Sequence[Finding]) -> dict[str, list[Cause]]:
+    """Each cause, without the numbers of its case, with the times that it explains a finding.
+
+    What is too coarse to tell, or fits too many causes, has no vote.
+    """
+    found: dict[str, list[Cause]] = {}
+    for f in findings:
+        for cause in confident(f.causes) or [c for c in f.causes[:1] if c.cause == UNKNOWN]:
+            found.setdefault(_same(cause.cause), []).append(cause)
+    return found
+
+
+def _same(cause: str) -> str:
+    """A cause without the numbers of its case: factor 48 here is factor 16 there."""
+    return re.sub(r" \(factor[^)]*\)", "", cause)

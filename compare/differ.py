@@ -52,7 +52,8 @@ def difference(
         return Difference(quantity, 0.0, 0.0, 0.0, None, None, None, None, kinks, "no finite entry to judge")
     with np.errstate(invalid="ignore"):  # the same infinity on both sides
         gap = np.where(finite, scratch - truth if residual is None else residual, 0.0)
-    units = np.abs(gap) / noise.entry
+    with np.errstate(over="ignore"):  # an entry that is exactly 0 has hardly any noise: infinitely many units
+        units = np.abs(gap) / noise.entry
     worst = int(units.argmax())
     tensor_units, entry_units = float(np.linalg.norm(gap)) / noise.tensor, float(units.flat[worst])
     return Difference(

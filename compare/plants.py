@@ -40,6 +40,8 @@ class Plant:
         for old, new in self.edits:
             if source.count(old) != 1:
                 raise Refusal(f"bug {self.name!r}: {old!r} occurs {source.count(old)} times in {at}, not once")
+            if old == new:
+                raise Refusal(f"bug {self.name!r} changes nothing in {at}: {old!r}")
             source = source.replace(old, new)
         wrong = _executed(at, source)
         if self.module in ("losses", "penalties", "layers") and self.pair.endswith("_objective"):

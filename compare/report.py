@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from compare.records import REFUSAL, Finding, Refusal, Verdict
 from compare.tables import READING, STYLE, headline, verdict_table
@@ -144,11 +144,12 @@ def alike(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 @contextmanager
 def progress(out: Console, total: int | None = None) -> Iterator[Callable[[str], None]]:
-    """A spinner with the present task, on a terminal only; yields what to call at every step."""
+    """A spinner with the present task, and a bar if the total is known, on a terminal only; yields what to call."""
     if not out.is_interactive or out.quiet:
         yield lambda _: None
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bars = (BarColumn(20), MofNCompleteColumn()) if total else ()
+    columns = (SpinnerColumn(), *bars, TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda description: bar.update(task, description=description, advance=1)

@@ -1,95 +1,83 @@
-"""What the answer would be if … : mistakes with single terms (bias, penalty, cache) and with sums over the batch."""
+"""What the answer would be if … : penalties of another convention, and right numbers in the wrong places."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compare.records import Case, Outcome
-from compare.suspicions import Ask, Scored, Suspicion, gradient
+from compare.suspicions import Asked, Suspicion
 
 if TYPE_CHECKING:
     from compare.records import Array
 
-
-def bias(case: Case, ask: Ask) -> Iterator[Suspicion]:
-    """The bias left out of the scores, or subtracted."""
-    if "b" not in case.inputs or "X" not in case.inputs:
-        return
-    for cause, sign in (("bias missing from the scores", 0.0), ("bias with the wrong sign in the scores", -1.0)):
-        other = replace(case, inputs={**case.inputs, "b": sign * case.inputs["b"]})
-        yield Suspicion(cause, ask(other).quantities())
+PARTS = (("missing", 0.0), ("halved", 0.5), ("doubled", 2.0), ("with the wrong sign", -1.0))
 
 
-def cached(case: Case, decoy: Case, ask: Ask) -> Iterator[Suspicion]:
-    """A layer's backward pass that reads what the forward pass of the call before left."""
-    if "dout" in case.inputs:
-        stale = replace(case, inputs={**decoy.inputs, "dout": case.inputs["dout"]})
-        yield Suspicion("stale cache: the inputs of the call before", ask(stale).quantities())
-
-
-def penalties(case: Case, truth: Outcome, ask: Ask) -> Iterator[Suspicion]:
+def penalties(asked: Asked) -> Iterator[Suspicion]:
     """A penalty of W alone: parts missing or of another convention. reg Σ W² and reg Σ |W| are the parts."""
-    reg = case.options.get("reg")
-    if not reg:
+    if not asked.at.startswith("penalties."):
         return
-    yield Suspicion("reg twice", ask(replace(case, options={**case.options, "reg": reg * reg})).quantities())
-    if set(case.inputs) != {"W"}:
-        return
-    W, t = case.inputs["W"], truth.quantities()
-    beta = case.options.get("beta", 0.5)
+    W, t, reg = asked.case.inputs["W"], asked.quantities, float(asked.case.options["reg"])
     sums = {"l2": np.sum(W * W), "l1": np.sum(np.abs(W))}
     slopes = {"l2": 2 * W, "l1": np.sign(W)}
-    both = bool(np.allclose(t["value"], reg * (beta * sums["l2"] + sums["l1"])))  # an elastic net has both parts
-    for part, share in (("l2", reg * beta), ("l1", reg)) if both else ():
-        for word, factor in (("missing", 0.0), ("halved", 0.5), ("doubled", 2.0), ("with the wrong sign", -1.0)):
+    shares = {"l2": reg * asked.case.options.get("beta", 0.5), "l1": reg}
+    for part, share in shares.items() if asked.at == "penalties.elastic_net" else ():
+        for word, factor in PARTS:
             change = (factor - 1) * share
-            yield Suspicion(f"{part} part {word}", _changed(t, change * sums[part], change * slopes[part]))
-    for name in sums:
-        whole = {"value": np.asarray(reg * sums[name]), "dW": reg * slopes[name]}
-        yield Suspicion(f"{name} in its place", whole)
+            predicted = {"value": t["value"] + change * sums[part], "dW": t["dW"] + change * slopes[part]}
+            yield Suspicion(f"{part} part {word}", predicted)
+    for name in ("l2",) if asked.at == "penalties.elastic_net" else ("l2", "l1"):  # its l1 alone is its l2 missing
+        yield Suspicion(f"{name} in its place", {"value": np.asarray(reg * sums[name]), "dW": reg * slopes[name]})
     yield Suspicion("the square root of the sum of squares", {"value": np.asarray(reg * np.sqrt(sums["l2"]))})
-    plain = reg * (np.sum(W) - sums["l1"])
-    yield Suspicion("|W| taken as W in the value", {"value": t["value"] + plain})
+    yield Suspicion("|W| taken as W in the value", {"value": t["value"] + reg * (np.sum(W) - sums["l1"])})
     yield Suspicion("sign(W) missing", {"dW": t["dW"] + reg * (1 - np.sign(W))})
 
 
-def _changed(t: dict[str, Array], value: Array | float, dW: Array) -> dict[str, Array]:
-    return {"value": t["value"] + value, "dW": t["dW"] + dW}
+def misplaced(asked: Asked, quantity: str) -> Iterator[Suspicion]:
+    """The right numbers in other places, with the regulariser or before it is added."""
+    t, penalty = asked.quantities[quantity], asked.penalty[quantity]
+    yield from (Suspicion(cause, {quantity: moved}) for cause, moved in _moved(t, quantity))
+    if np.any(penalty):
+        for cause, moved in _moved(t - penalty, quantity):
+            if moved.shape == t.shape:
+                yield Suspicion(f"{cause}, the regulariser in place", {quantity: moved + penalty})
 
 
-def sums(case: Case, loss: str, s: Scored | None, truth: Outcome, quantity: str, mine: Array) -> Iterator[Suspicion]:
-    """One example's gradient in place of the sum, and a label subtracted in every row."""
-    t = truth.quantities()
-    G = case.inputs.get("dout")
-    if s is not None and loss:
-        G = gradient(loss, s.S, case.inputs["y"])
-        if loss == "softmax":
-            everywhere = G + np.eye(G.shape[1])[case.inputs["y"]] / len(G)
-            everywhere[:, np.unique(case.inputs["y"])] -= 1 / len(G)
-            yield Suspicion("−1 at every example's label in every row (scores[:, y] for scores[rows, y])",
-                            s.reach(everywhere - G))  # fmt: skip
-    if G is None or quantity not in ("dW", "db") or quantity not in t or len(G) < 2:
+def _moved(x: Array, quantity: str) -> Iterator[tuple[str, Array]]:
+    """Transposed, in another order of rows, columns or channels."""
+    if x.ndim == 1 and len(x) > 1:
+        yield "entries in reversed order", x[::-1]
+        yield "entries shifted by one", np.roll(x, 1)
+    if x.ndim != 2:
         return
-    penalty = np.zeros_like(t[quantity]) if s is None else s.penalty.get(quantity, np.zeros_like(t[quantity]))
-    X = case.inputs.get("X", np.zeros((len(G), 0)))
-    of = [G[i] if quantity == "db" else np.outer(X[i], G[i]) for i in (0, len(G) - 1)]
-    for i, one in zip((0, len(G) - 1), of, strict=True):
-        if one.shape == t[quantity].shape:
-            yield Suspicion(f"gradient of example {i} alone, not the sum over the batch", {quantity: one + penalty})
+    yield "transposed", x.T
+    yield "rows in reversed order", x[::-1]
+    yield "columns in reversed order", x[:, ::-1]
+    for name, axis in (("rows", 0), ("columns", 1)):
+        yield f"{name} shifted by one", np.roll(x, 1, axis)
+        yield f"{name} shifted by one, backwards", np.roll(x, -1, axis)
+    if x.shape[0] != x.shape[1] and min(x.shape) > 1:
+        yield "transposed, then forced into its shape", x.T.reshape(x.shape)
+    if quantity.startswith("dW") and len(x) % 3 == 0:
+        pixels = x.reshape(-1, 3, x.shape[1])
+        reversed_, first = pixels[:, ::-1], pixels.swapaxes(0, 1)
+        yield "channels in reversed order (BGR for RGB), in the gradient alone", reversed_.reshape(x.shape)
+        yield "channels first for channels last, in the gradient alone", first.reshape(x.shape)
 
 
-def planes(case: Case, truth: Outcome, quantity: str) -> Iterator[Suspicion]:
-    """The rows of dW in another order of channels, the scores in the right one."""
-    t = truth.quantities().get(quantity)
-    if quantity != "dW" or t is None or "X" not in case.inputs or len(t) % 3:
+def products(asked: Asked, quantity: str) -> Iterator[Suspicion]:
+    """Gradients of an affine layer from the wrong product: they fit where shapes happen to."""
+    if asked.at != "layers.affine":
         return
-    pixels = t.reshape(-1, 3, *t.shape[1:])
-    for cause, other in (
-        ("channels in reversed order (BGR for RGB), in the gradient alone", pixels[:, ::-1]),
-        ("channels first for channels last, in the gradient alone", pixels.swapaxes(0, 1)),
-    ):
-        yield Suspicion(cause, {quantity: other.reshape(t.shape)})
+    X, W, dout = (asked.case.inputs[n] for n in ("X", "W", "dout"))
+    shape = asked.quantities[quantity].shape
+    wrong: dict[str, list[tuple[str, Array]]] = {
+        "dX": [("W for Wᵀ", dout @ W)] if W.shape[0] == W.shape[1] else [],
+        "dW": [("X for Xᵀ", X @ dout)] if X.shape[0] == X.shape[1] else [],
+        "db": [("summed over the wrong axis: the classes, not the examples", dout.sum(axis=1))],
+    }
+    for cause, other in wrong.get(quantity, []):
+        if other.shape == shape:
+            yield Suspicion(cause, {quantity: other})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class Numerical:
     def __init__(self, pair: Pair, case: Case, rng: np.random.Generator) -> None:
         self.pair, self.case, self.rng = pair, case, rng
         self._linear: dict[str, tuple[Array, Array]] | None = None
+        self._value: Callable[[Mapping[str, Array]], float] | None = None
 
     def hear(self, quantity: str, mine: Array, truth: Array, entry: tuple[int, ...] | None) -> Heard | None:
         """Hold scratch's gradient against the numerical one; None for values and for kinds without a gradient."""
@@ -57,7 +59,9 @@ class Numerical:
         return self._blocks(name, x, mine, entry)
 
     def _f(self, name: str, moved: Array) -> float:
-        return value_of(self.pair, self.case)({**self.case.inputs, name: moved})
+        if self._value is None:
+            self._value = value_of(self.pair, self.case)
+        return self._value({**self.case.inputs, name: moved})
 
     def _linear_gradient(self) -> dict[str, tuple[Array, Array]]:
         if self._linear is None:

@@ -11,8 +11,9 @@ from compare.calibrate import one, quantiles, rows
 from compare.kinds import cast
 from compare.noise import chained, noise_of
 from compare.pairs import TABLE
-from compare.records import Noise, Outcome, Verdict
+from compare.records import Case, Noise, Outcome, Verdict
 from compare.sides import side
+from compare.suspicions import Asked
 from compare.variants import Variant
 
 PAIR = {p.name: p for p in TABLE}
@@ -60,7 +61,9 @@ def test_quantiles_are_of_the_samples_themselves():
 
 def known(fine):
     """One number whose truth is 0 and whose noise was 1 in eight replays."""
-    return check.Measured(Outcome(np.zeros(()), {}), {"value": Noise(1.0, np.ones(()))}, [], fine)
+    truth = Outcome(np.zeros(()), {})
+    asked = Asked(Case("known", {}, ()), truth, "", "", lambda _: truth)
+    return check.Measured(truth, {"value": Noise(1.0, np.ones(()))}, [], fine, asked)
 
 
 def test_where_eight_replays_leave_doubt_more_decide():
