@@ -129,7 +129,7 @@ def check(
         if fault or mine is None:
             causes = turned(case, mine, truth, BOUND * measured.noise[quantity].tensor)
             if fault == TWICE:
-                causes = explained(row, measured, answer)
+                causes = explained(quantity, row.dtype, measured, answer)
             yield replace(row, verdict=Verdict.DIFFER, message=fault, causes=causes)
             continue
         mine = np.asarray(mine)
@@ -161,12 +161,12 @@ def measure(
                 told[quantity] = chained(told[quantity], t)
         return told
 
-    return Measured(truth, noise(K), found, cache(lambda: noise(MANY)), _asked(pair, kinks.widened(case), truth))
+    return Measured(truth, noise(K), found, cache(lambda: noise(MANY)), _asked(pair, kinks.widened(case), truth, ask))
 
 
-def _asked(pair: Pair, case: Case, truth: Outcome) -> Asked:
+def _asked(pair: Pair, case: Case, truth: Outcome, ask: Callable[[Case], Outcome]) -> Asked:
     loss = pair.loss or ("softmax" if pair.at == "two_layer.objective" else "")
-    return Asked(case, truth, pair.at, loss, lambda c: ask_ref(pair, c), decoy(case))
+    return Asked(case, truth, pair.at, loss, ask, decoy(case))
 
 
 def conclude(
@@ -192,7 +192,7 @@ def conclude(
             message = f"{message}; {heard.message}"
     causes: tuple[Cause, ...] = ()
     if verdict is Verdict.DIFFER and judge(found) is Verdict.DIFFER:  # else the numerical gradient alone objects
-        causes = explained(row, measured, answer)
+        causes = explained(quantity, row.dtype, measured, answer)
     if found.kinks:
         message = "; ".join(
             filter(None, [message, f"{found.kinks} kink{'s' * (found.kinks != 1)} within rounding, on the other side"])
@@ -212,17 +212,17 @@ def conclude(
     )
 
 
-def explained(row: Finding, measured: Measured, answer: Outcome) -> tuple[Cause, ...]:
+def explained(quantity: str, dtype: str, measured: Measured, answer: Outcome) -> tuple[Cause, ...]:
     """The likely causes of a quantity that differs."""
     truth, mine = measured.truth.quantities(), answer.quantities()
-    sound = [q for q, t in truth.items() if not form_fault(mine[q], np.asarray(t, row.dtype))]
+    sound = [q for q, t in truth.items() if not form_fault(mine[q], np.asarray(t, dtype))]
     told = {q: np.asarray(mine[q], np.float64) for q in sound}
     noise = {q: n.tensor for q, n in measured.noise.items()}
 
     def settle(quantity: str, residual: Array) -> Array:
         return kinks.explain(residual, measured.flips, quantity)[0]
 
-    return diagnose(row.quantity, told, measured.asked, noise, settle)
+    return diagnose(quantity, told, measured.asked, noise, settle)
 
 
 def compared(quantity: str, mine: Array, measured: Measured) -> Difference:

@@ -18,9 +18,9 @@ import torch
 
 from compare import models
 from compare.bridge import to_array, to_tensor
-from compare.check import compared, decoy, generator, measure
+from compare.check import compared, explained, generator, measure
 from compare.controls import Control, ulp
-from compare.diagnose import UNKNOWN, diagnose
+from compare.diagnose import unknown
 from compare.differ import BOUND, difference
 from compare.kinds import cast
 from compare.kinks import MOST
@@ -144,14 +144,13 @@ def objective(scene: Scene, replayed: str) -> Iterator[Flag]:
     measured = measure(pair, case, dtype, ask=ask)
     if len(measured.flips) > MOST:
         return  # so many kinks lie within rounding that nothing can be told
-    for quantity in measured.truth.quantities():
+    answer = Outcome(np.asarray(value, dtype), grads)
+    for quantity, mine in answer.quantities().items():
         stage, name = ("loss", "loss") if quantity == "value" else ("gradient", quantity.removeprefix("d"))
-        mine = np.asarray(value, dtype) if stage == "loss" else grads[name]
         found = compared(quantity, mine, measured)
         if found.noise_units > BOUND:
-            w, noise = cast(case, "float64"), measured.noise[quantity].tensor
-            causes = diagnose(quantity, mine, w, measured.truth, pair.loss, ask, noise, decoy(w))
-            yield scene.flag(stage, name, found, replayed, tuple(c for c in causes if c.cause != UNKNOWN))
+            causes = explained(quantity, dtype, measured, answer)
+            yield scene.flag(stage, name, found, replayed, tuple(c for c in causes if not unknown(c)))
 
 
 def objective_pair(at: str) -> Pair:
