@@ -37,8 +37,8 @@ def ask_ref(pair: Pair, case: Case, device: str = "cpu") -> Outcome:
 def value_of(pair: Pair, case: Case) -> Callable[[Mapping[str, Array]], float]:
     """Scratch's scalar as a function of the inputs, for the numerical gradient.
 
-    A layer's is Σ dout · out. Its terms cancel, and the error of its rounding is that of the terms; so their size
-    is added as a constant: an error estimated from the value is then honest.
+    A layer's is Σ dout · out. Its terms cancel, and the error of its rounding is that of the terms; so twice their
+    size is added as a constant, which leaves it that size at least: an error estimated from the value is then honest.
     """
     if pair.kind != "layer":
         return lambda inputs: float(ask_scratch(pair, Case(case.name, inputs, case.wrt, case.options)).value)
@@ -48,7 +48,7 @@ def value_of(pair: Pair, case: Case) -> Callable[[Mapping[str, Array]], float]:
         moved = Case(case.name, inputs, case.wrt, case.options)
         return np.asarray(inputs["dout"] * forward(*_layer_inputs(moved), **case.options)[0])
 
-    size = float(np.abs(terms(case.inputs)).sum())
+    size = 2 * float(np.abs(terms(case.inputs)).sum())
     return lambda inputs: size + float(terms(inputs).sum())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare import check, data, sanity
-from compare.kinds import ask_ref
+from compare.kinds import ask_ref, value_of
 from compare.pairs import TABLE
 from compare.records import Case, Verdict
 from compare.witness import FULL, Numerical
@@ -69,6 +69,19 @@ def test_the_convention_at_an_exact_kink_is_left_to_the_ref():
         assert witness.hear("dscores", claim, truth["dscores"], (0, 1)).verdict is Verdict.AGREE
     for claim in (np.array([[0.0, 1.2, 0.0]]), np.array([[0.0, 0.0, 0.1]])):
         assert witness.hear("dscores", claim, truth["dscores"], (0, 1)).verdict is Verdict.DIFFER
+
+
+def test_a_layer_whose_terms_are_all_negative_drowns_in_no_rounding_of_zero():
+    """Σ dout · out is minus the size of its terms here: added once, the size would leave a value of 0."""
+    inputs = {"X": np.full((1, 7), 2.1), "W": np.full((7, 2), 0.3), "b": np.array([33.1, 12.7]),
+              "dout": np.full((1, 2), -0.0034)}  # fmt: skip
+    witness, truth = asked("affine", Case("all negative", inputs, ("X", "W", "b")))
+    for quantity in ("dX", "dW", "db"):
+        entry = (0,) * truth[quantity].ndim
+        heard = witness.hear(quantity, truth[quantity], truth[quantity], entry)
+        assert heard.verdict is Verdict.AGREE
+        assert heard.value == pytest.approx(truth[quantity][entry], rel=1e-9)
+    assert value_of(PAIR["affine"], Case("", inputs, ("b",)))(inputs) == pytest.approx(0.0034 * (2 * 2.1 * 0.3 * 7 + 33.1 + 12.7))
 
 
 @pytest.mark.parametrize("classes", [3, 300])
