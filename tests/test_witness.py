@@ -81,7 +81,9 @@ def test_a_layer_whose_terms_are_all_negative_drowns_in_no_rounding_of_zero():
         heard = witness.hear(quantity, truth[quantity], truth[quantity], entry)
         assert heard.verdict is Verdict.AGREE
         assert heard.value == pytest.approx(truth[quantity][entry], rel=1e-9)
-    assert value_of(PAIR["affine"], Case("", inputs, ("b",)))(inputs) == pytest.approx(0.0034 * (2 * 2.1 * 0.3 * 7 + 33.1 + 12.7))
+    assert value_of(PAIR["affine"], Case("", inputs, ("b",)))(inputs) == pytest.approx(
+        0.0034 * (2 * 2.1 * 0.3 * 7 + 33.1 + 12.7)
+    )
 
 
 @pytest.mark.parametrize("classes", [3, 300])
