@@ -91,7 +91,19 @@ def step_curve(steps: Array, errors: Mapping[str, Array], told: tuple[float, flo
         ax.plot(steps, np.maximum(values, 1e-18), color=colour, label=name)
     ax.axhline(told[1], color=COLOURS[2], linestyle=":", label="scratch.numgrad, the error it tells")
     ax.axhline(told[0], color=COLOURS[2], label="scratch.numgrad, the error it makes")
-    ax.set(xscale="log", yscale="log", xlabel="step h", ylabel="relative error",
+    ax.set(xscale="log", yscale="log", xlabel="step h", ylabel="relative error", ylim=(None, 1e8),
            title="Numerical gradient of softmax, one weight")  # fmt: skip
     ax.legend(frameon=False)
+    return made
+
+
+def kink_band(distances: Array, slope: Array, error: Array) -> Figure:
+    """Slope and error of max(0, x), told by the numerical gradient, over the distance from the kink."""
+    made, (ax,) = figure(6.4)
+    ax.fill_between(distances, slope - error, slope + error, color=COLOURS[0], alpha=0.25, label="slope ± error")
+    ax.plot(distances, slope, color=COLOURS[0], label="slope")
+    ax.set_xscale("symlog", linthresh=1e-16, linscale=0.4)
+    ax.set_xticks([-1, -1e-4, -1e-8, -1e-12, 0, 1e-12, 1e-8, 1e-4, 1])
+    ax.set(xlabel="x", title="Numerical gradient of max(0, x)", ylim=(-0.2, 1.2))
+    ax.legend(frameon=False, loc="upper left")
     return made
