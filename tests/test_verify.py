@@ -195,6 +195,7 @@ def test_the_code_as_it_is_passes(module, quick):
 @pytest.mark.parametrize("module", PAIRS)
 def test_a_fault_in_any_line_fails_and_names_the_quantity(module, quick):
     survivors, seen = [], set()
+    known = {(f.pair, f.quantity) for f in check.verify(select(PAIRS[module]), None)}
     for line, before, after, text in mutants(module):
         finding = faults(module, text)
         if finding is None:
@@ -204,7 +205,32 @@ def test_a_fault_in_any_line_fails_and_names_the_quantity(module, quick):
         assert finding.pair in PAIRS[module]
         assert finding.verdict in (Verdict.DIFFER, Verdict.CRASHED)
         assert finding.message
-        assert finding.quantity
+        assert (finding.pair, finding.quantity) in known
     assert [s for s in survivors if not equivalent(module, *s)] == []
     assert {stmt.lineno for stmt in statements(ast.parse(source(module)))} <= seen  # no line without a fault seen
     assert len(survivors) < 0.1 * len(list(mutants(module)))
+
+
+@pytest.mark.parametrize(
+    ("module", "right", "wrong", "named"),
+    [
+        ("losses", "dscores[rows, y] -= 1", "pass", ("softmax", "dscores")),
+        ("losses", "dscores = exp / total", "dscores = exp", ("softmax", "dscores")),
+        ("losses", "np.log(total[:, 0]) - shifted", "np.log(total[:, 0]) + shifted", ("softmax", "value")),
+        ("losses", "violation.sum() / scores", "violation.sum() * scores", ("hinge", "value")),
+        ("losses", "dscores[rows, y] = -dscores.sum(axis=1)", "pass", ("hinge", "dscores")),
+        ("losses", "scores - true + ", "scores + true + ", ("hinge", "value")),  # which is made of margins
+        ("linear", "X.T @ dscores", "X.T @ dscores / 2", ("softmax_objective", "dW")),
+        ("linear", "dscores.sum(axis=0)", "dscores.mean(axis=0)", ("softmax_objective", "db")),
+        ("linear", "value + extra", "value", ("softmax_objective", "value")),
+        ("linear", 'grads[name] + dextra["W"]', "grads[name]", ("softmax_objective", "dW")),
+    ],
+)
+def test_the_quantity_named_is_the_one_that_the_line_makes(module, right, wrong, named, quick):
+    text = source(module)
+    assert text.count(right) >= 1
+    finding = faults(module, text.replace(right, wrong))
+    assert (finding.pair, finding.quantity) == named
+    assert finding.dtype == "float32"
+    assert "scratch" in finding.message
+    assert "ref" in finding.message
