@@ -74,7 +74,7 @@ class Linear:
     def _make_buffers(self) -> None:
         """Room for one chunk of rows, for the gradients, and for one chunk's share of them."""
         self.rows = max(LANES, min(256, CHUNK // (self.D * self.dtype.itemsize)) // LANES * LANES)
-        self.X = np.empty((self.rows, self.D), self.dtype)
+        self.X = np.empty((self.rows if self.mean is not None else 0, self.D), self.dtype)  # or when it is needed
         self.products = np.empty((self.rows, self.C), self.dtype)
         self.fours = -(-self.C // 4) * 4
         self.room = np.empty(self.fours * self.rows, self.dtype)
@@ -164,6 +164,8 @@ class Linear:
         usable = X.dtype == self.dtype and X.flags.c_contiguous and not self.copies
         if usable and rows is None and self.mean is None:
             return X[start:stop]
+        if not len(self.X):
+            self.X = np.empty((self.rows, self.D), self.dtype)
         # mode="clip" spares take() a copy; the rows were checked before
         chunk = X[start:stop] if rows is None else np.take(X, rows[start:stop], axis=0, mode="clip")
         near = self.X[: stop - start, : self.D]
