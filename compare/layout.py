@@ -44,30 +44,14 @@ class Layout:
 
 def layout(circuit: Circuit, stub: float = 0.8, inlet: float = 0.5, dot: bool = True) -> Layout:
     """Place a circuit; with dot, by graphviz where it is installed."""
-    column = dict.fromkeys(circuit.inputs, 0)
-    for gate in circuit.gates:
-        column[gate.name] = 1 + max((column[w] for w in gate.wires()), default=-1)
-    columns: list[list[str]] = [[] for _ in range(1 + max(column.values()))]
-    for name in _as_written(circuit):
-        columns[column[name]].append(name)
-    paths: dict[Wire, list[str]] = {}  # the source, a stand-in for every column passed, the gate
-    links: dict[Link, None] = {}
-    for gate in circuit.gates:
-        for i, source in enumerate(gate.wires()):
-            passed = [f"{source}>{c}" for c in range(column[source] + 1, column[gate.name])]
-            for c, name in enumerate(passed, column[source] + 1):
-                if name not in columns[c]:
-                    columns[c].append(name)
-            path = paths[gate.name, i] = [source, *passed, gate.name]
-            links |= dict.fromkeys((a, b, 0) for a, b in pairwise(path[:-1]))
-            links[path[-2], path[-1], (1 - 2 * i) * (gate.op in ORDERED and len(gate.wires()) == 2)] = None
-    found = [order(columns, list(links))]
+    columns, paths, links = _columns(circuit)
+    found = [order(columns, links)]
     if dot and (dots := _dot(columns, links)):
         found.append(dots)
     columns = min(found, key=lambda columns: crossings(columns, links))
-    row = rows(columns, list(links))
+    row = rows(columns, links)
     pitch = inlet + GATE + stub + GAP
-    centres = {name: (column[name] * pitch, -row[name] * ROW) for name in column}
+    at = {name: (c * pitch, -row[name] * ROW) for c, column in enumerate(columns) for name in column}
     routes = {}
     for gate in circuit.gates:
         mine = [paths[gate.name, i] for i in range(len(gate.wires()))]
@@ -75,31 +59,52 @@ def layout(circuit: Circuit, stub: float = 0.8, inlet: float = 0.5, dot: bool = 
         if gate.op not in ORDERED and len(mine) == 2 and row[mine[0][-2]] > row[mine[1][-2]]:
             ports.reverse()
         for i, (path, port) in enumerate(zip(mine, ports, strict=True)):
-            x, y = centres[path[0]]
-            chain = [(x + GATE / 2 + stub, y)]
-            for c, name in enumerate(path[1:], column[path[0]] + 1):
-                entry = c * pitch - GATE / 2
-                last = name == gate.name
-                y = -row[name] * ROW + (port if last else 0.0)
-                chain += _bend(chain[-1], (entry - inlet, y))
-                end = entry + _inside(port) if last else entry + GATE + stub
-                chain += _bend(chain[-1], (end, y))
-            routes[gate.name, i] = tuple(chain)
-    ys = [y for _, y in (*centres.values(), *(p for route in routes.values() for p in route))]
+            routes[gate.name, i] = _route([at[name] for name in path], port, stub, inlet)
+    ys = [y for _, y in (*at.values(), *(p for route in routes.values() for p in route))]
+    centres = {name: point for name, point in at.items() if ">" not in name}
     width = (len(columns) - 1) * pitch + GATE / 2 + stub
     return Layout(centres, routes, stub, inlet, width, min(ys), max(ys) - min(ys))
+
+
+def _columns(circuit: Circuit) -> tuple[list[list[str]], dict[Wire, list[str]], list[Link]]:
+    """The names in each column, each wire's path (source, a stand-in for every column passed, gate), and the links."""
+    column = dict.fromkeys(circuit.inputs, 0)
+    for gate in circuit.gates:
+        column[gate.name] = 1 + max((column[w] for w in gate.wires()), default=-1)
+    columns: list[list[str]] = [[] for _ in range(1 + max(column.values()))]
+    for name in _as_written(circuit):
+        columns[column[name]].append(name)
+    paths: dict[Wire, list[str]] = {}
+    links: dict[Link, None] = {}
+    for gate in circuit.gates:
+        ordered = gate.op in ORDERED and len(gate.wires()) == 2
+        for i, source in enumerate(gate.wires()):
+            passed = [f"{source}>{c}" for c in range(column[source] + 1, column[gate.name])]
+            for c, name in enumerate(passed, column[source] + 1):
+                if name not in columns[c]:
+                    columns[c].append(name)
+            path = paths[gate.name, i] = [source, *passed, gate.name]
+            links |= dict.fromkeys((a, b, 0) for a, b in pairwise(path[:-1]))
+            links[path[-2], path[-1], (1 - 2 * i) if ordered else 0] = None
+    return columns, paths, list(links)
+
+
+def _route(stops: Sequence[Point], port: float, stub: float, inlet: float) -> tuple[Point, ...]:
+    """From the end of the source's stub past the places of stand-ins to the rim of the gate, port above its middle."""
+    (x, y), *passed, (gx, gy) = stops
+    chain = [(x + GATE / 2 + stub, y)]
+    for px, py in passed:
+        chain += _bend(chain[-1], (px - GATE / 2 - inlet, py))
+        chain += _bend(chain[-1], (px + GATE / 2 + stub, py))
+    rim = ((GATE / 2) ** 2 - port**2) ** 0.5
+    chain += _bend(chain[-1], (gx - GATE / 2 - inlet, gy + port))
+    return (*chain, *_bend(chain[-1], (gx - rim, gy + port)))
 
 
 def _bend(a: Point, b: Point) -> list[Point]:
     """The rest of a cubic Bézier from a to b that is level at both ends."""
     half = (a[0] + b[0]) / 2
     return [(half, a[1]), (half, b[1]), b]
-
-
-def _inside(port: float) -> float:
-    """How far right of its leftmost point a gate's circle is met at the height of port."""
-    radius = GATE / 2
-    return float(radius - (radius**2 - port**2) ** 0.5)
 
 
 def _as_written(circuit: Circuit) -> list[str]:
