@@ -240,9 +240,15 @@ def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
 
 
 def decoy(case: Case) -> Case:
-    """Another question of the same form; entries change places too, so that no answer is a multiple of the first."""
-    inputs = {n: (-0.75 * np.roll(x, 1)).astype(x.dtype) if x.dtype.kind == "f" else x for n, x in case.inputs.items()}
-    return replace(case, inputs=inputs, exact=False)
+    """Another question of the same form; entries change places too, so that no answer is a multiple of the first.
+
+    Learning rates stay: torch refuses one below 0.
+    """
+
+    def other(name: str, x: Array) -> Array:
+        return (-0.75 * np.roll(x, 1)).astype(x.dtype) if x.dtype.kind == "f" and name != "lr" else x
+
+    return replace(case, inputs={n: other(n, x) for n, x in case.inputs.items()}, exact=False)
 
 
 def rounding_explains(pair: Pair, case: Case, found: Difference) -> bool:

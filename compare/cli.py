@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from compare.commands import bench, board, data, experiment, graph, listing, selftest, sweep, train, verify
+from compare.commands import bench, board, check, data, experiment, graph, listing, selftest, sweep, train, verify
 from compare.records import Refusal
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Is this loss, gradient or optimizer right, how close is it, if wrong why, and how fast is it?",
 )
 app.command("verify")(verify.verify)
+app.command("check")(check.check)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("selftest")(selftest.selftest)
