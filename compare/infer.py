@@ -16,7 +16,7 @@ import numpy as np
 from compare import family
 from compare.family import Convention
 from compare.fitting import Fit, Seen, deviations, fit, seen, simplest
-from compare.judging import Inferred, furthest, reproduced
+from compare.judging import Inferred, exact, furthest, reach, reproduced
 from compare.probes import LATE, Probe
 
 if TYPE_CHECKING:
@@ -122,14 +122,13 @@ def closest(known: list[Convention], s: Seen) -> Inferred:
     best: tuple[tuple[int, float], Fit] | None = None
     for part in (steps < LATE, (steps == 0) | late[entries], small[entries]):
         for found in _fits(known, replace(s, scale=np.where(part, s.scale, np.inf)), s):
-            same = np.abs(deviations(found.convention, found.values, s)) <= _exact(s)
-            reach = len(same) if same.all() else int(np.argmin(same.all(axis=1)))
-            if best is None or (reach, float(same.mean())) > best[0]:
-                best = (reach, float(same.mean())), found
+            far = reach(found.convention, found.values, s)
+            if best is None or far > best[0]:
+                best = far, found
     if best is None:
         raise ValueError("no convention to choose from")
     whole = fit(best[1].convention, s, best[1].values)  # a part may have shown the way to all of it
-    told = reproduced(whole, s) or furthest(best[1], s, best[0][1])
+    told = reproduced(whole, s) or furthest(best[1], s)
     return replace(told, guess=_guess(told, s))
 
 
@@ -139,12 +138,8 @@ def _fits(known: list[Convention], part: Seen, s: Seen) -> Iterator[Fit]:
         for c in known:
             found = fit(c, part, _start(c, s, start))
             yield found
-            if found.misfit < _exact(s) / 10:
+            if found.misfit < exact(s) / 10:
                 return
-
-
-def _exact(s: Seen) -> float:
-    return max(1e-9, 1e2 * float(np.finfo(s.path.dtype).eps))
 
 
 def _guess(told: Inferred, s: Seen) -> str:
@@ -164,7 +159,7 @@ def _guess(told: Inferred, s: Seen) -> str:
         return f"step {at + 1} is as if the state were new"
     if at and explains(0, np.concatenate([s.lr[:1], s.lr[:-1]])):
         return "every change of the learning rate comes a step late"
-    limit = float(np.nanmax(np.abs(s.moved[0]))) / s.lr[0] / values.get("first", 1.0)  # of a linear rule
+    limit = float(np.nanmax(np.abs(s.moved[0]))) / s.lr[0] / (values.get("first") or 1.0)  # of a linear rule
     clipped = replace(s, grads=np.clip(s.grads, -limit, limit))
     if limit and np.all(np.abs(deviations(c, values, clipped)) <= off):
         return f"every gradient is clipped to ±{simplest(limit, 1e-9 * limit):g}"

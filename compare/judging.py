@@ -73,11 +73,24 @@ def reproduced(found: Fit, s: Seen, coarse: bool = True) -> Inferred | None:
     return None
 
 
-def furthest(found: Fit, s: Seen, share: float) -> Inferred:
+def furthest(found: Fit, s: Seen) -> Inferred:
     """A fit that does not reproduce the run, with the simplest hyperparameters that go as far as any."""
     c = found.convention
-    told = [Inferred(c, values, judge(c, values, s), False, share=share) for values in _decimals(found)]
-    return max(told, key=lambda t: t.parts.step or 0 if t.parts else 0)
+    ways = [(reach(c, values, s), values) for values in _decimals(found)]
+    (_, share), values = max(ways, key=lambda way: way[0])
+    return Inferred(c, values, judge(c, values, s), False, share=share)
+
+
+def reach(c: Convention, values: Mapping[str, float], s: Seen) -> tuple[int, float]:
+    """How many steps are reproduced before the first that is not, and which share of all moves that are not 0."""
+    same = np.abs(deviations(c, values, s)) <= exact(s)
+    first = len(same) if same.all() else int(np.argmin(same.all(axis=1)))
+    return first, float(same[s.moved != 0].mean())
+
+
+def exact(s: Seen) -> float:
+    """A relative deviation that may be rounding."""
+    return max(1e-9, 1e2 * float(np.finfo(s.path.dtype).eps))
 
 
 def _decimals(found: Fit) -> Iterable[dict[str, float]]:
