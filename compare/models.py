@@ -100,7 +100,8 @@ MODELS = {
             convention="mean over examples; ReLU has derivative 0 at 0; penalty on weights, not on biases",
             lr={"sgd": 0.2, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.01} | dict.fromkeys(ADAM, 1e-3),
             reg=1e-3,
-            epochs=10,
+            epochs=15,
+            augment="flip",
         ),
     )
 }  # fmt: skip

@@ -15,14 +15,24 @@ if TYPE_CHECKING:
 
 def settings_line(plan: Plan, batch: int, steps: int) -> str:
     """What is about to be trained, in one line."""
-    units = f" ({', '.join(map(str, plan.hidden))} hidden units, {plan.init})" if plan.hidden else ""
     flips = "" if plan.augment == "none" else f" with {plan.augment}"
     return (
-        f"{models.model(plan.model).title}{units}: {choices.told(plan.rule, plan.rule_options)}, lr {plan.lr:g} ("
+        f"{_title(plan)}: {choices.told(plan.rule, plan.rule_options)}, lr {plan.lr:g} ("
         f"{choices.told(plan.schedule, plan.schedule_options)}), {plan.penalty} reg "
         f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}{flips}: {steps:,} steps in {plan.dtype}; "
         f"scratch on cpu, ref on {plan.device}"
     )
+
+
+def _title(plan: Plan) -> str:
+    """The model's title; of a network with its layers, hidden units and start weights."""
+    title, hidden = models.model(plan.model).title, plan.hidden
+    if not hidden:
+        return title
+    title = title if len(hidden) == 1 else f"{len(hidden) + 1}-layer network"
+    alike = len(hidden) > 2 and len(set(hidden)) == 1
+    units = f"{len(hidden)} × {hidden[0]}" if alike else ", ".join(map(str, hidden))
+    return f"{title} ({units} hidden units, {plan.init})"
 
 
 def verdict(result: Result) -> str:

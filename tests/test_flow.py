@@ -9,8 +9,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from compare import board_images, flow, lockstep, models
-from compare.board import Board, new_folder
+from compare.board import Board
 from compare.data import from_arrays
+from compare.events import new_folder
 from compare.lockstep import Step
 from compare.parties import Plan
 from compare.timing import equal_threads

@@ -16,6 +16,7 @@ from compare.data import from_arrays
 from compare.pairs import select
 from compare.parties import Plan
 from compare.records import Verdict
+from compare.telling import settings_line
 from scratch import fused_two_layer, two_layer
 
 FORMS = {"textbook": two_layer.objective, "fused": fused_two_layer.objective}
@@ -256,3 +257,12 @@ def test_options_of_a_network_are_refused_for_a_linear_model(given, capsys):
 @pytest.mark.parametrize(("given", "near"), [("--init=hee", "he"), ("--augment=flips", "flip")])
 def test_an_unknown_start_or_augmentation_names_the_closest(given, near, capsys):
     assert f"did you mean {near}" in refused(capsys, "two-layer", given)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "title"),
+    [((200,), "two-layer network (200 hidden units, he)"), ((9, 5), "3-layer network (9, 5 hidden units, he)"),
+     ((50,) * 29, "30-layer network (29 × 50 hidden units, he)")],
+)  # fmt: skip
+def test_a_network_is_told_by_its_layers(hidden, title):
+    assert settings_line(replace(PLAN, hidden=hidden), 16, 21).startswith(f"{title}: momentum, lr 0.05")
