@@ -54,7 +54,8 @@ class Question:
     measured: Measured
     ref: Outcome
     third: bool
-    peers: bool
+    heard: bool
+    slopes: peers.Slopes | None  # in float64, where the peers are heard
 
 
 def jobs(scales: Sequence[float] = SCALES, seed: int = 0, short: bool = False) -> list[Job]:
@@ -140,14 +141,14 @@ def _clean(pair: Pair, variant: variants.Variant, questions: Sequence[Question],
 def _asked(q: Question, modules: Callable[[], Mapping[str, Any]], seed: int) -> tuple[list[Finding], set[str]]:
     with standing_in(modules()):  # a fresh copy for each question: some bugs remember
         found = list(check(q.pair, q.case, q.dtype, seed, known=q.measured, third=q.third))
-    if not q.peers:
+    if not q.heard:
         return found, set()
     with standing_in(modules()), np.errstate(all="ignore"):
         try:
             mine = ask_scratch(q.pair, q.case)
         except Exception:
             return found, set(peers.NAMES)
-        return found, peers.objections(q.pair, q.case, mine, q.ref, generator(seed, q.case.name))
+        return found, peers.objections(q.pair, q.case, mine, q.ref, generator(seed, q.case.name), q.slopes)
 
 
 def _questions(pair: Pair, job: Job) -> list[Question]:
@@ -157,8 +158,15 @@ def _questions(pair: Pair, job: Job) -> list[Question]:
             continue
         for dtype in ("float64",) if pair.kind in FLOAT64_ONLY or (job.short and case.name != HEARD) else DTYPES:
             q = cast(rescaled(pair, case, job.scale), dtype)
-            known, ref, first = measure(pair, q, dtype, job.seed), ask_ref(pair, q), case.name == HEARD
-            asked.append(Question(pair, q, dtype, known, ref, first and not job.short, first or not job.short))
+            first = case.name == HEARD
+            heard = first or not job.short
+            known = (
+                peers.slopes(pair, q, generator(job.seed, "slopes"))
+                if heard and dtype == "float64" and case.wrt
+                else None
+            )
+            measured, ref = measure(pair, q, dtype, job.seed), ask_ref(pair, q)
+            asked.append(Question(pair, q, dtype, measured, ref, first and not job.short, heard, known))
     return asked
 
 
