@@ -216,7 +216,7 @@ def foremost(findings: Sequence[Finding]) -> Conclusion | None:
     if UNKNOWN in winners:
         winners = {UNKNOWN: winners[UNKNOWN]}
     causes = tuple(winners.values())[:MOST] or tuple(f.causes[0] for f in told[:1])
-    explained = sum(any(_same(c.cause) in winners for c in confident(f.causes)) for f in told)
+    explained = sum(any(bare(c.cause) in winners for c in confident(f.causes)) for f in told)
     return Conclusion(causes, explained, len(told)) if causes else None
 
 
@@ -228,10 +228,10 @@ def _votes(findings: Sequence[Finding]) -> dict[str, list[Cause]]:
     found: dict[str, list[Cause]] = {}
     for f in findings:
         for cause in confident(f.causes) or [c for c in f.causes[:1] if c.cause == UNKNOWN]:
-            found.setdefault(_same(cause.cause), []).append(cause)
+            found.setdefault(bare(cause.cause), []).append(cause)
     return found
 
 
-def _same(cause: str) -> str:
-    """A cause without the numbers of its case: factor 48 here is factor 16 there."""
+def bare(cause: str) -> str:
+    """A cause without the factor of its case in figures: 48 here is 16 there."""
     return re.sub(r" \(factor[^)]*\)", "", cause)

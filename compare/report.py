@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from compare.records import REFUSAL, Finding, Refusal, Verdict
+from compare.diagnose import bare, confident, foremost, unknown
+from compare.records import REFUSAL, Cause, Finding, Refusal, Verdict
 from compare.tables import READING, STYLE, headline, verdict_table
 
 SCHEMA = 1
@@ -99,7 +100,8 @@ def exit_status(findings: Sequence[Finding], strict: bool = False) -> int:
 def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = False) -> None:
     """The table, in words what is not plain agreement, and the last line that sums it up.
 
-    Rows of one pair, quantity and verdict are told by one of them, which the third witness has heard if he heard any.
+    Rows of one pair, quantity and verdict are told by one of them: one that the third witness has heard, if he heard
+    any, and whose cause is sure, if any is.
     """
     out.print(verdict_table(findings))
     out.print(READING, style="dim")
@@ -108,13 +110,15 @@ def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = Fal
         out.print()
     for f, *others in told:
         out.print(f"[{STYLE[f.verdict]}]{f.verdict.value}[/] {escape(headline(f))}", soft_wrap=True)
-        for cause in f.causes:
-            out.print(f"    likely: {escape(cause.cause)} (leaves {cause.unexplained:.2%} unexplained)", soft_wrap=True)
+        for line in cause_lines(f.causes):
+            out.print(f"    {escape(line)}", soft_wrap=True)
         if f.convention and f.verdict is Verdict.DIFFER:
             out.print(f"    [dim]convention: {escape(f.convention)}[/]", soft_wrap=True)
         if others:
             where = ", ".join(dict.fromkeys(o.case for o in others))
             out.print(f"    [dim]likewise in {len(others)} more: {escape(where)}[/]", soft_wrap=True)
+    for line in conclusions(findings):
+        out.print(escape(line), soft_wrap=True, style="bold")
     out.print()
     slopes = sum(f.slopes for f in findings)
     if slopes:
@@ -133,13 +137,35 @@ def print_verdicts(out: Console, findings: Sequence[Finding], strict: bool = Fal
     out.print(f"{verdict}: {pairs} pair{'s' * (pairs != 1)}, {len(findings):,} findings: {words}", soft_wrap=True)
 
 
+def cause_lines(causes: Sequence[Cause]) -> list[str]:
+    """Likely causes, a line each; where none is sure, that it is unknown, and what comes close."""
+    shares = [f"{c.cause} (leaves {c.unexplained:.2%} unexplained)" for c in causes]
+    if causes and unknown(causes[0]):
+        close = "among them" if all(c.unexplained == 0 for c in causes[1:]) else "closest"
+        return [f"cause {causes[0].cause}", *(f"{close}: {share}" for share in shares[1:])]
+    first, rest = [f"likely: {share}" for share in shares[:1]], [f"or: {share}" for share in shares[1:]]
+    return [*first, *rest, *(["this case cannot tell them apart"] if rest else [])]
+
+
+def conclusions(findings: Sequence[Finding]) -> list[str]:
+    """Of every pair with several rows that differ, the one mistake behind them, in a line."""
+    lines = []
+    for pair in dict.fromkeys(f.pair for f in findings):
+        verdict = foremost([f for f in findings if f.pair == pair and f.verdict is Verdict.DIFFER])
+        if verdict is None or verdict.of < 2 or unknown(verdict.causes[0]):
+            continue
+        words = ", or ".join(bare(c.cause) for c in verdict.causes)
+        lines.append(f"{pair}, all in all: {words}; explains {verdict.explains} of {verdict.of} rows")
+    return lines
+
+
 def alike(findings: Sequence[Finding]) -> list[list[Finding]]:
     """Findings of one pair, quantity and verdict together, the one to tell first; what agrees stands alone."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for f in findings:
         apart = (f.case, f.dtype) if f.verdict is Verdict.AGREE or f.quantity == REFUSAL else ()
         groups.setdefault((f.pair, f.quantity, f.verdict, *apart), []).append(f)
-    return [sorted(group, key=lambda f: f.numerical is None) for group in groups.values()]
+    return [sorted(g, key=lambda f: (f.numerical is None, not confident(f.causes))) for g in groups.values()]
 
 
 @contextmanager

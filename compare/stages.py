@@ -20,7 +20,7 @@ from compare import models
 from compare.bridge import to_array, to_tensor
 from compare.check import compared, explained, generator, measure
 from compare.controls import Control, ulp
-from compare.diagnose import unknown
+from compare.diagnose import confident
 from compare.differ import BOUND, difference
 from compare.kinds import cast
 from compare.kinks import MOST
@@ -150,7 +150,7 @@ def objective(scene: Scene, replayed: str) -> Iterator[Flag]:
         found = compared(quantity, mine, measured)
         if found.noise_units > BOUND:
             causes = explained(quantity, dtype, measured, answer)
-            yield scene.flag(stage, name, found, replayed, tuple(c for c in causes if not unknown(c)))
+            yield scene.flag(stage, name, found, replayed, tuple(confident(causes)))
 
 
 def objective_pair(at: str) -> Pair:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compare.diagnose import confident, foremost
+from compare.diagnose import bare, confident, foremost
 from compare.peers import NAMES
 from compare.places import REST
 from compare.plants import Plant
@@ -84,7 +84,7 @@ def matches(cause: str, truth: Sequence[str]) -> bool:
 
 
 def _bare(cause: str) -> str:
-    return re.sub(r" \(factor[^)]*\)", "", cause).split(": ")[0].removeprefix("data term ")
+    return bare(cause).split(": ")[0].removeprefix("data term ")
 
 
 def asserts(cause: Cause) -> bool:

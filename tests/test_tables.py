@@ -123,6 +123,43 @@ def test_rows_alike_are_told_by_the_one_that_the_third_witness_heard(capsys):
     ]
 
 
+def test_causes_that_a_case_cannot_tell_apart_are_told_together_and_unknown_is_said():
+    assert report.cause_lines((Cause("halved", 0.0), Cause("transposed", 0.0))) == [
+        "likely: halved (leaves 0.00% unexplained)",
+        "or: transposed (leaves 0.00% unexplained)",
+        "this case cannot tell them apart",
+    ]
+    assert report.cause_lines((Cause("unknown: no known cause explains it", 1.0), Cause("doubled", 0.0123))) == [
+        "cause unknown: no known cause explains it",
+        "closest: doubled (leaves 1.23% unexplained)",
+    ]
+    assert report.cause_lines((Cause("unknown: 4 causes fit alike here", 1.0), Cause("doubled", 0.0)))[1:] == [
+        "among them: doubled (leaves 0.00% unexplained)"
+    ]
+    assert report.cause_lines(()) == []
+
+
+def test_the_one_mistake_behind_several_rows_is_told_last(capsys):
+    halved, lost = (Cause("halved (factor ½)", 0.0),), (Cause("unknown: no known cause explains it", 1.0),)
+    bad = {"verdict": Verdict.DIFFER, "message": "m"}
+    found = [row(case=c, causes=halved, **bad) for c in "abc"] + [row(quantity="value", causes=lost, **bad)]
+    assert "l2, all in all: halved; explains 3 of 4 rows" in told(found, capsys)
+    alone = told([row(causes=halved, **bad)], capsys)
+    assert not any("all in all" in line for line in alone)
+    unsure = told([row(case=c, causes=lost, **bad) for c in "ab"], capsys)
+    assert not any("all in all" in line for line in unsure)
+
+
+def test_rows_alike_are_told_by_one_whose_cause_is_sure(capsys):
+    lost, halved = (Cause("unknown: no known cause explains it", 1.0),), (Cause("halved", 0.0),)
+    bad = {"verdict": Verdict.DIFFER, "message": "m", "quantity": "value"}
+    lines = told([row(causes=lost, **bad), row(case="images", causes=halved, **bad)], capsys)
+    assert lines[:2] == [
+        "differ l2, images, float64, value: 0.5 noise units; m",
+        "    likely: halved (leaves 0.00% unexplained)",
+    ]
+
+
 def test_every_quantity_and_every_verdict_is_told_apart(capsys):
     found = [
         row(verdict=Verdict.DIFFER, message="m"),
