@@ -286,3 +286,20 @@ def test_steps_of_kinked_models_that_are_right_are_not_blamed(model: str) -> Non
             X, y = training.feed.X, DATA.train.labels[record.batch]
             sides = training.scratch, training.ref, record.scratch, record.ref
             assert blame(Scene(record.step, X, y, *sides, training.controls)) is None
+
+
+def test_a_fault_below_rounding_is_flagged_once_it_exceeds_the_spread(monkeypatch: Patch) -> None:
+    """The velocity form under a rate that falls by 2e-7 a step: it acts from step 2 on, in float32 below rounding."""
+    slow = {"schedule": "exponential", "schedule_options": {"final": 0.99998}}
+    plan = replace(PLAN, **slow, epochs=20, lr=0.01, controls=2)
+    healthy = alone(plan)
+    rule(lambda: optim.Momentum(convention="velocity"))(monkeypatch, "momentum")
+    assert first_apart(healthy, alone(plan)) == 2
+    assert steps(plan)[-1].step == 2
+    taken = steps(replace(plan, dtype="float32"))
+    flag = taken[-1].flagged
+    assert flag is not None
+    assert 2 < flag.step == taken[-1].step
+    units = [max(d.noise_units for d in (s.loss, s.grads, s.params)) for s in taken]
+    assert max(units[:-1]) <= lockstep.BOUND < units[-1]
+    assert (flag.stage, flag.replayed) == ("update", "float64")
