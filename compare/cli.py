@@ -7,6 +7,8 @@ import typer
 from compare.commands import bench, board, check, data, experiment, graph, listing, selftest, sweep, train, verify
 from compare.records import Refusal
 
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+
 app = typer.Typer(
     name="gradtwin",
     no_args_is_help=True,
@@ -40,13 +42,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = app([a for a in arguments if a != "--debug"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        status = 130
+        status = INTERRUPTED
     except Exception as error:
         if debug:
             raise
         complain(f"error: {_told(error)}")
         status = 2
+    if status == INTERRUPTED:  # typer may have caught Ctrl-C itself
+        complain("interrupted")
     sys.exit(status or 0)
 
 

@@ -53,3 +53,18 @@ def test_runs_of_verify_are_checked_before_the_pairs(tmp_path: Path, capsys: pyt
     (tmp_path / "file").touch()
     line = refused(capsys, "verify", "l2", "--data", "synthetic", "--log", "--runs", str(tmp_path / "file"))
     assert f"--runs {tmp_path / 'file'}: {tmp_path / 'file'} is a file; name a folder, or leave out --log" in line
+
+
+def test_ctrl_c_ends_any_command_with_one_line_and_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("compare.check.verify", pressed)
+    to = tmp_path / "out.json"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verify", "l2", "--data", "synthetic", "--json", str(to)])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "gradtwin: interrupted\n"
+    assert not to.exists()

@@ -426,7 +426,7 @@ def test_processes_share_the_trials_and_ctrl_c_reports_what_was_done(source: str
         time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
         out, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "")
+    assert (process.returncode, error) == (130, "gradtwin: interrupted\n")
     assert "interrupted after 1 of 2 trials: nothing was tested; to go on" in out
     result = json.loads((tmp_path / "out.json").read_text())
     assert (result["complete"], result["test_accuracy"]) == (False, None)

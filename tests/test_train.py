@@ -223,7 +223,7 @@ def test_ctrl_c_reports_what_was_done(source: str, tmp_path: Path) -> None:
         out, error = process.communicate(timeout=60)
     result = json.loads((tmp_path / "out.json").read_text())
     assert process.returncode == 130
-    assert error == ""
+    assert error == "gradtwin: interrupted\n"
     assert f"interrupted after step {result['steps']:,} of 4,000,000" in out
     assert (result["complete"], result["verdict"], result["steps_planned"]) == (False, "agree", 4_000_000)
     assert (Path(result["run"]) / "result.json").exists()
