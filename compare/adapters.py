@@ -12,6 +12,7 @@ Gradients may also come as a dict by name. Arguments beyond these must have defa
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,8 +56,6 @@ class Described:
 
 def described(user: User) -> tuple[str, dict[str, dict[str, bool]]]:
     """A question to the guest: what Described holds. Raises Refusal where nothing stands under the name."""
-    import inspect
-
     _, name = plugin.split(user.spec)
     known = plugin.candidates(user.module)
     stem = re.sub(r"_(forward|backward)$", "", name)
@@ -72,7 +71,7 @@ def described(user: User) -> tuple[str, dict[str, dict[str, bool]]]:
     for n in names[1:]:
         f = plugin.find(user.module, user.path, n)
         try:
-            given = inspect.signature(f).parameters.values()
+            given = list(inspect.signature(f).parameters.values()) if callable(f) else []
         except ValueError as error:
             raise Refusal(f"{user.spec}: what it takes cannot be found out") from error
         found[n] = {p.name: p.default is not p.empty for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}

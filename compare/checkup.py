@@ -55,6 +55,8 @@ def meant(guest: Guest, name: str | None) -> Pair | None:
         select([name])  # refuses an unknown name, with the closest
         raise Refusal(f"--as {name} is a family; name one pair of it: {', '.join(p.name for p in select([name]))}")
     pair = known[name]
+    if pair.kind != "rule" and not any(told.arguments.values()):
+        raise Refusal(f"{guest.spec} takes no argument, and so cannot be held against {name}")
     if pair.kind not in (*adapters.KINDS, "rule"):
         kinds = "losses, penalties, objectives, layers, update rules"
         raise Refusal(f"--as {name}: a pair of kind {pair.kind} is not checked; there are {kinds}")
@@ -106,11 +108,13 @@ def _yours(finding: Finding, spec: str) -> Finding:
 
 def rule(guest: Guest, wish: Wish, seed: int, dtypes: Sequence[str], pair: Pair | None = None) -> Rule:
     """The convention of an update rule; then the rule against a pair, or against the one that it turns out to be."""
-    form, taken = guest.ask(forms.taken, wish)
+    form, taken = "", ""
     asked = probe()
-    blank = Finding(pair.name if pair else "rule", guest.spec, "", "float64", "path", Verdict.CRASHED)
+    blank = Finding(pair.name if pair else "rule", guest.spec, "probe", "float64", "path", Verdict.CRASHED)
     try:
+        form, taken = guest.ask(forms.taken, wish)
         path, error = guest.ask(forms.path, wish, asked.param, asked.grads, asked.lr)
+        mixes = not error and _mixes(guest, wish, asked, path)
     except NoAnswer as ended:
         return Rule(form, taken, None, (replace(blank, message=str(ended)),))
     if error:
@@ -128,7 +132,7 @@ def rule(guest: Guest, wish: Wish, seed: int, dtypes: Sequence[str], pair: Pair 
     findings = [_finding(replace(blank, pair=name), j, found, asked) for j in found.judged]
     if pair:
         findings += within(guest, pair, held, wish, pair.name, options, seed, dtypes)
-    return Rule(form, taken, found, tuple(findings), mixes=_mixes(guest, wish, asked, path))
+    return Rule(form, taken, found, tuple(findings), mixes)
 
 
 def _finding(blank: Finding, j: Judged, found: Inferred, asked: Probe) -> Finding:

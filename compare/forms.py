@@ -112,6 +112,8 @@ def _fault(form: Form, user: User) -> str:
         if error:
             return error
         paths.append(found)
+    if paths[0].dtype not in (np.float32, np.float64):
+        return f"it gives {paths[0].dtype} for float64"
     if not np.all(np.isfinite(paths[0])):
         return "it gives numbers that are not finite"
     if np.linalg.norm(paths[0][0]) < np.linalg.norm(paths[0][0] - param):
@@ -167,13 +169,9 @@ def _calls(name: str, get: Callable[[], Any], target: Any, method: str, wish: Wi
     rated = "rate" in given.values() or (method and name != "rule")
     containers = ("dict", "list", "array") if param.endswith("s") else CONTAINERS
     remembers = {r for r in given.values() if r in ("state", "array")}
-    starts = (
-        ("init",)
-        if name == "rule"
-        else ("dict", "none", "zeros")
-        if "state" in remembers
-        else ("zeros", "dict", "none")
-    )
+    starts: tuple[str, ...] = ("dict", "none", "zeros") if "state" in remembers else ("zeros", "dict", "none")
+    if name == "rule":
+        starts = ("init",)
     for memory in starts if remembers else ("",):
         for key in ("",) if rated else ((wish.rate,) if wish.rate else RATE) if memory == "dict" else ():
             if unknown and not key:

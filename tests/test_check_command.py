@@ -44,6 +44,21 @@ def with_mu(w, g, v, lr, mu):
 def fails_late(w, g, lr, n):
     return w - lr * g / (4 - n if n >= 4 else 1) + int('x' * (n == 4) or 0)
 
+class Held:
+    def __init__(self, lr):
+        self.lr = lr
+    def step(self, w, g):
+        return w - self.lr * g
+
+made = Held(0.1)
+
+def loops(w, g, lr):
+    while True:
+        pass
+
+def leaves(w, g, lr):
+    raise SystemExit
+
 def norm_clipped(w, g, lr):
     return w - lr * g * min(1, 5 / np.linalg.norm(g))
 
@@ -224,6 +239,12 @@ def test_a_rule_that_raises_names_step_and_line(check) -> None:
     assert "raised at step 4 of 12: line " in result["findings"][0]["message"]
 
 
+def test_a_rule_that_loops_is_a_finding(check) -> None:
+    status, result, _ = check("loops", "--timeout", "1")
+    assert (status, result["summary"]["crashed"]) == (1, 1)
+    assert result["findings"][0]["message"] == "it took longer than 1 s and was ended"
+
+
 # --- losses, objectives and layers ---
 
 AGREE = {"softmax_loss": "softmax", "two_layer": "two_layer", "l2": "l2", "affine_backward": "affine",
@@ -339,6 +360,8 @@ def test_the_pair_is_suggested_by_name_and_arguments() -> None:
         (["with_mu", "--set", "mu=0.9", "--set", "nu=2"], "--set nu: the code has no such argument"),
         (["no_rate"], "no_rate(w, g) has no learning rate (learning_rate, lr, eta, or --rate NAME)"),
         (["nothing"], "it returns float64"),
+        (["leaves"], "it calls sys.exit"),
+        (["made", "--as", "softmax"], "takes no argument, and so cannot be held against softmax"),
         (["adam", "--form", "torch"], "adam(w, dw, config=None) has not the form torch"),
         (["adam", "--form", "tensor"], "--form tensor: there are config, state"),
     ],

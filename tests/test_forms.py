@@ -118,6 +118,7 @@ def constant(w, g, lr): return w - 0.1 * g
 def still(w, g, lr): return w
 def scalar(w, g, lr): return w.sum()
 def infinite(w, g, lr): return w / 0
+def whole(w, g, lr): return (w - lr * g).astype(int)
 def needs_mu(w, g, lr, mu): return w - lr * g
 def breaks(w, g, lr): return w - lr * undefined
 def named(w, g, speed): return w - speed * g
@@ -208,6 +209,7 @@ def test_scratchs_own_interface_is_offered(user) -> None:
         ("still", "it changes nothing"),
         ("scalar", "it returns float64 where array of shape (3, 2) is expected"),
         ("infinite", "it gives numbers that are not finite"),
+        ("whole", "it gives int64 for float64"),
         ("needs_mu", "argument mu has no default: give it a value, --set mu="),
         ("Decayed", "argument strength has no default"),
         ("breaks", "NameError: name 'undefined' is not defined"),

@@ -119,7 +119,8 @@ def _tell(out: Console, target: str, found: Rule) -> None:
     def line(name: str, text: str) -> None:
         out.print(f"  {name:<17} {escape(text)}", soft_wrap=True)
 
-    out.print(f"{escape(target)}, taken as {found.form}: {escape(found.taken)}", soft_wrap=True)
+    if found.form:
+        out.print(f"{escape(target)}, taken as {found.form}: {escape(found.taken)}", soft_wrap=True)
     if found.inferred is None:
         return
     c, values = found.inferred.convention, found.inferred.values
