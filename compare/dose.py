@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 UNITS = (0.1, 0.3, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+SURE = 10.0  # noise units from which on every error must be found
+READING = (
+    "planted: errors of each size, in a right gradient, a random case each. none found, all found: the largest size, "
+    "in noise units as a report tells them, of which none was found, and the size from which on all were; as a bug: "
+    "from which on all were told to differ, not as imprecise. relative: the error that 10 noise units are, median."
+)
 PLACES = ("one entry", "one row", "one column", "all of W")
 ASKED = {"softmax_objective": "W", "svm_objective": "W", "two_layer": "W1", "affine": "W"}  # pair: whose gradient
 

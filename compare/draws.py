@@ -19,8 +19,9 @@ PENALTIES = ("l2", "l1", "elastic_net")
 
 
 def draw(pair: Pair, rng: np.random.Generator) -> Case:
-    """One question to a pair, its floats in float64."""
-    return (BY_NAME.get(pair.name) or BY_KIND[pair.kind])(rng)
+    """One question to a pair, its floats in float64; of a kind that no one draws for, one of verify's own."""
+    make = BY_NAME.get(pair.name) or BY_KIND.get(pair.kind)
+    return make(rng) if make else rng.choice(np.array(list(pair.cases(rng)), dtype=object))
 
 
 def _size(rng: np.random.Generator, most: int, least: int = 1) -> int:

@@ -19,16 +19,19 @@ class Dtype(StrEnum):
 
 def json_file(to: str | None) -> str | None:
     """Refuse a --json FILE that cannot be written, before any work is done for it."""
-    if to is None or to == "-":
-        return to
-    path = Path(to)
-    if path.is_dir():
-        raise Refusal(f"--json {to}: is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise Refusal(f"--json {to}: there is no folder {path.parent}; make it first, or name another file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise Refusal(f"--json {to}: cannot be written; name another file")
+    if to is not None and to != "-":
+        check_file("--json", Path(to))
     return to
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuse a file to be written by an option, before any work is done for it."""
+    if path.is_dir():
+        raise Refusal(f"{option} {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise Refusal(f"{option} {path}: there is no folder {path.parent}; make it first, or name another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Refusal(f"{option} {path}: cannot be written; name another file")
 
 
 def check_runs(runs: Path, otherwise: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from math import inf
 
 from rich.markup import escape
 from rich.table import Table
 
 from compare.calibrate import QUANTILES, Row
+from compare.dose import SURE, Response
 from compare.tables import plain_table
 from compare.trials import Clean, Score, Trial
 
@@ -97,3 +99,27 @@ def calibration_table(rows: Sequence[Row]) -> Table:
             *(f"{units:.2f}" for units in worst),
         )  # fmt: skip
     return table
+
+
+def dose_table(rows: Sequence[Response]) -> Table:
+    """One line a precision and place: from where to where the share that is found rises from none to all."""
+    table = plain_table()
+    for name in ("dtype", "place"):
+        table.add_column(name, no_wrap=True)
+    for name in ("planted", "none found", "all found", "as a bug", "relative"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for (dtype, place), group in groupby(rows, lambda r: (r.dtype, r.place)):
+        of_size = list(group)
+        none = max((r.units for r in of_size if not r.found), default=0.0)
+        every = _from(of_size, lambda r: r.found == r.planted)
+        told = _from(of_size, lambda r: r.differs == r.planted)
+        (ten,) = (r.relative for r in of_size if r.units == SURE)
+        words = (f"{x:g}" if x < inf else "-" for x in (none, every, told))
+        table.add_row(dtype, place, str(of_size[0].planted), *words, f"{ten:.1e}")
+    return table
+
+
+def _from(rows: Sequence[Response], holds: Callable[[Response], bool]) -> float:
+    """The size from which on it holds of every size."""
+    failing = [r.units for r in rows if not holds(r)]
+    return min((r.units for r in rows if r.units > max(failing, default=0.0)), default=inf)

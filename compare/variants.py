@@ -42,7 +42,7 @@ def of(pair: Pair) -> list[Variant]:
     if pair.kind == "layer":
         own = side("scratch", f"{at}_forward"), side("scratch", f"{at}_backward")
         made = {OWN: own, "float64 inside": _wide_layer(*own), "F-ordered inputs": _fortran_layer(*own)}
-        made |= LAYERS[pair.at]
+        made |= LAYERS.get(pair.at, {})
         names = f"{name}_forward", f"{name}_backward"
         return [Variant(n, _stand_in(module, names, f)) for n, f in made.items()]
     if pair.kind == "search":  # a search finds the same whoever writes the loss
@@ -61,7 +61,7 @@ def _stand_in(module: str, names: tuple[str, ...], functions: tuple[Any, ...]) -
 
 def _losses(pair: Pair, own: Loss) -> dict[str, Loss]:
     if not pair.loss:
-        return PENALTIES[pair.name]
+        return PENALTIES.get(pair.name, {})
     return {**LOSSES[pair.loss], "examples reversed": _reversed_loss(own)}
 
 
@@ -78,7 +78,7 @@ WRAPPED = ("loss", "objective", "values", "scores")
 FORMS: dict[str, Callable[[Pair, Any], dict[str, Any]]] = {
     "loss": _losses,
     "objective": _objectives,
-    "values": lambda pair, own: MARGINS if pair.at == "losses.margins" else RUNNING,
+    "values": lambda pair, own: {"losses.margins": MARGINS, "norms.batch_norm_running": RUNNING}.get(pair.at, {}),
     "scores": lambda pair, own: SCORES,
     "init": lambda pair, own: INIT,
     "rule": lambda pair, own: rules(pair.at),

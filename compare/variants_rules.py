@@ -106,7 +106,7 @@ FORMULAS: dict[str, tuple[dict[str, Formula], dict[str, Any]]] = {  # by dotted 
 
 def rules(at: str) -> dict[str, Callable[..., Any]]:
     """Every form of one rule, and each with float64 inside."""
-    formulas, defaults = FORMULAS[at]
+    formulas, defaults = FORMULAS.get(at, ({}, {}))
     made = {name: rule(f, **defaults) for name, f in formulas.items()}
     return made | {f"{name}, float64 inside": rule(f, wide=True, **defaults) for name, f in formulas.items()}
 

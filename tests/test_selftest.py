@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from compare import cli, selftest, trials
+from compare import cli, dose, selftest, trials
+from compare.check import DTYPES
 from compare.pairs import TABLE
 from compare.plants import Plant
 from compare.records import Cause, Finding, Refusal, Verdict
@@ -190,3 +192,38 @@ def test_calibrate_counts_false_alarms(capsys: pytest.CaptureFixture[str]) -> No
     assert (body["draws"], body["false_alarms"]) == (8, 0)
     assert len(body["rows"]) == 8
     assert "0 false alarms in 8 draws" in seen.err
+
+
+def test_dose_draws_the_curve_counts_and_logs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    png, runs = tmp_path / "curve.png", tmp_path / "runs"
+    asked = ("--dose", str(png), "--draws", "8", "--log", "--runs", str(runs), "--json", "-")
+    code, seen = run(capsys, *asked)
+    assert code == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+    body = json.loads(seen.out)
+    assert (body["draws"], body["missed"]) == (8, 0)
+    assert {r["place"] for r in body["doses"]} == {"one entry", "one row", "one column", "all of W"}
+    assert all(r["found"] == r["planted"] for r in body["doses"] if r["units"] >= 10)
+    assert "0 missed of" in seen.err
+    (folder,) = runs.iterdir()
+    assert {p.name for p in folder.iterdir()} == {"curve", "one entry", "one row", "one column", "all of W"}
+
+
+def test_dose_refuses_what_it_cannot_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, seen = run(capsys, "--dose", str(tmp_path / "no" / "curve.png"))
+    assert code == 2
+    assert "--dose" in seen.err
+    assert run(capsys, "--dose", str(tmp_path / "curve.png"), "--calibrate")[0] == 2
+
+
+def test_a_dose_that_is_missed_ends_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missed = [
+        dose.Dose(0, "affine", dtype, place, units, 1e-6, False, False, 1.0)
+        for dtype in DTYPES for place in dose.PLACES for units in dose.UNITS
+    ]  # fmt: skip
+    monkeypatch.setattr(dose, "doses", lambda *asked: iter(missed))
+    code, seen = run(capsys, "--dose", str(tmp_path / "curve.png"))
+    assert code == 1
+    assert "missed of" in seen.out

@@ -151,7 +151,7 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - keep - 1]}…{text[-keep:]}"
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, option: str = "--sheet") -> None:
     """Write the figure as PNG, whole or not at all. Raises Refusal where it cannot be written."""
     aside = path.with_name(f".{path.name}.part")
     try:
@@ -162,7 +162,7 @@ def save(figure: Figure, path: Path) -> None:
         finally:
             aside.unlink(missing_ok=True)
     except OSError as error:
-        raise Refusal(f"cannot write {path} ({error.strerror or error}). Name another file: --sheet") from error
+        raise Refusal(f"cannot write {path} ({error.strerror or error}). Name another file: {option}") from error
 
 
 def describe(out: Console, dataset: Dataset, mean: list[float], std: list[float], sheet: Path) -> None:

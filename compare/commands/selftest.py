@@ -1,6 +1,7 @@
 """gradtwin selftest: the checker checked, with known bugs planted one by one and with correct implementations."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,20 @@ def selftest(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Instead: false alarms of correct implementations, over many draws.")
     ] = False,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of --calibrate.")] = 10_000,
+    dose: Annotated[
+        Path | None,
+        typer.Option(
+            "--dose",
+            metavar="PNG",
+            help="Instead: plant errors of known size, draw how many are found, write the curve.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draws of --calibrate or --dose.  [default: 10,000; 400 for --dose]"),
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Also log the curve of --dose for TensorBoard.")] = False,
+    runs: options.RunsDir = Path("runs"),
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes side by side.  [default: the cores, up to 8]")
     ] = None,
@@ -43,8 +57,15 @@ def selftest(
             raise Refusal(f"--scale {s:g}: choose one between 1e-6 and 1e6")
     out = report.console(quiet, json_to)
     workers = processes or min(os.cpu_count() or 1, PROCESSES)
+    if calibrate and dose:
+        raise Refusal("--calibrate and --dose are two tests: ask for one")
     if calibrate:
-        return _calibrate(out, draws, seed, workers, json_to)
+        return _calibrate(out, draws or 10_000, seed, workers, json_to)
+    if dose:
+        options.check_file("--dose", dose)
+        if log:
+            options.check_runs(runs, "leave out --log")
+        return _dose(out, dose, draws or 400, seed, workers, runs if log else None, json_to)
     from compare import selftest as checker
     from compare.trials import score
 
@@ -115,3 +136,39 @@ def _calibrate(out: "Console", draws: int, seed: int, workers: int, json_to: str
     out.print(f"[{style}]{alarms} false alarms[/] in {draws:,} draws, {judged:,} judgements", soft_wrap=True)
     report.write_json(json_to, "selftest", seed, None, {"draws": draws, "false_alarms": alarms, "rows": rows})
     return 1 if alarms else 0
+
+
+def _dose(
+    out: "Console", png: Path, draws: int, seed: int, workers: int, runs: Path | None, json_to: str | None
+) -> int:
+    from compare import dose, pictures, report
+    from compare.commands.data import save
+    from compare.selftest_tables import dose_table
+
+    found = []
+    with report.progress(out) as track:
+        for planted in dose.doses(range(seed * draws, (seed + 1) * draws), workers):
+            found.append(planted)
+            track(f"case {planted.seed - seed * draws + 1:,} of {draws:,}")
+    rows = dose.responses(found)
+    if not rows:
+        raise Refusal(f"--draws {draws}: no case had a gradient to spoil; ask for more")
+    curve = pictures.dose_curve(rows)
+    save(curve, png, "--dose")
+    out.print(dose_table(rows))
+    out.print(dose.READING, style="dim")
+    missed = sum(r.planted - r.found for r in rows if r.units >= dose.SURE)
+    style = "bold red" if missed else "bold green"
+    total = sum(r.planted for r in rows if r.units >= dose.SURE)
+    out.print(
+        f"[{style}]{missed} missed[/] of {total:,} errors of {dose.SURE:g} noise units or more; drew {png}",
+        soft_wrap=True,
+    )
+    if runs:
+        from compare import board_dose, events
+
+        folder = events.new_folder(runs, "selftest", "dose")
+        board_dose.log(folder, rows, curve)
+        out.print(f"logged to {folder}; gradtwin board opens it", soft_wrap=True)
+    report.write_json(json_to, "selftest", seed, None, {"draws": draws, "missed": missed, "doses": rows})
+    return 1 if missed else 0
