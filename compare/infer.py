@@ -43,11 +43,24 @@ def infer(probe: Probe, path: Array) -> Inferred:
             found = fit(c, s, _start(c, s, start))
             told = reproduced(found, s, coarse=imprecise is None) if found.misfit < near else None
             if told and not told.imprecise:
-                return told
+                return _plainest(told)
             imprecise = imprecise or told
         if imprecise:
-            return imprecise
+            return _plainest(imprecise)
     return closest(linear if proportional else linear + adaptive, s)
+
+
+def _plainest(told: Inferred) -> Inferred:
+    """The same without what turned out to do nothing: no decay, no memory, an accumulator from 0."""
+    c, x = told.convention, dict(told.values)
+    nothing = {n for n in ("decay", "start", "lr_decay") if x.get(n) == 0}
+    if x.get("first") == x.get("gain") == 1:
+        nothing |= {"first", "gain"}
+    if x.get("mu") == 0 and (c.buffer or (c.rule == "momentum" and not {"first", "gain"} & set(c.free) - nothing)):
+        nothing.add("mu")
+        c = replace(c, buffer=False, rate="outside", rule="sgd" if c.rule == "momentum" else c.rule)
+    c = replace(c, free=tuple(n for n in c.free if n not in nothing), decay="" if "decay" in nothing else c.decay)
+    return replace(told, convention=c, values={n: v for n, v in x.items() if n not in nothing})
 
 
 def candidates(s: Seen) -> tuple[list[Convention], list[Convention], bool]:

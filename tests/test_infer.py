@@ -13,8 +13,8 @@ from compare import family, forms, in_torch, in_words
 from compare.calls import Wish
 from compare.fitting import seen, simplest
 from compare.guest import User
-from compare.infer import infer
-from compare.judging import judge
+from compare.infer import _plainest, infer
+from compare.judging import Inferred, judge
 from compare.plugin import executed
 from compare.probes import GROUPS, probe
 
@@ -120,6 +120,32 @@ def test_a_convention_that_is_a_little_off_is_judged_off():
 )  # fmt: skip
 def test_the_simplest_decimal(value, tolerance, decimal):
     assert simplest(value, tolerance * value) == decimal
+
+
+@pytest.mark.parametrize(
+    ("c", "values", "plain"),
+    [
+        (family.Convention("momentum", ("mu", "first", "gain"), "inside"), {"mu": 0.9, "first": 1.0, "gain": 1.0},
+         family.Convention("momentum", ("mu",), "inside")),
+        (family.Convention("momentum", ("mu", "decay"), decay="coupled"), {"mu": 0.0, "decay": 0.0},
+         family.Convention("sgd", ())),
+        (family.Convention("momentum", ("mu", "first", "gain")), {"mu": 0.0, "first": 0.5, "gain": 0.3}, None),
+        (family.Convention("rmsprop", ("alpha", "eps", "mu"), "inside", buffer=True),
+         {"alpha": 0.9, "eps": 0.1, "mu": 0.0}, family.Convention("rmsprop", ("alpha", "eps"))),
+        (family.Convention("adagrad", ("eps", "start")), {"eps": 0.1, "start": 0.0},
+         family.Convention("adagrad", ("eps",))),
+        (family.Convention("adam", ("beta1", "beta2", "eps"), corrected="mv"),
+         {"beta1": 0.0, "beta2": 0.9, "eps": 0.1}, None),
+    ],
+)  # fmt: skip
+def test_what_does_nothing_is_left_out(c, values, plain):
+    told = _plainest(Inferred(c, values, (), True))
+    assert told.convention == (plain or c)
+    assert set(told.values) == set(told.convention.free)
+    if plain:  # and it does the same
+        before = family.path(c, values, PROBE.param, PROBE.grads, PROBE.lr)
+        after = family.path(told.convention, told.values, PROBE.param, PROBE.grads, PROBE.lr)
+        assert np.stack(before) == pytest.approx(np.stack(after), rel=1e-12, abs=1e-300)
 
 
 # --- torch's call does what the convention does ---
