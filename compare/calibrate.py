@@ -17,9 +17,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from compare import kinks, variants
-from compare.check import compared, generator, measure, rounding_explains
+from compare.check import compared, generator, measure
 from compare.differ import form_fault, judge
 from compare.draws import draw
+from compare.imprecision import rounding_explains
 from compare.kinds import FLOAT64_ONLY, ask_scratch, cast
 from compare.pairs import TABLE
 from compare.records import Verdict

@@ -13,7 +13,8 @@ import numpy as np
 from compare import kinks, witness
 from compare.cases import Batch
 from compare.diagnose import diagnose
-from compare.differ import BOUND, difference, form_fault, judge, scales_like_rounding, worst_case
+from compare.differ import BOUND, difference, form_fault, judge
+from compare.imprecision import UNSTABLE, shrinks, within_any_order
 from compare.invariants import invariants, refusals
 from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
 from compare.noise import MANY, K, chained, noise_of, replays
@@ -180,7 +181,8 @@ def conclude(
         return replace(row, verdict=Verdict.INCONCLUSIVE, message=message)
     found = compared(quantity, mine, measured)
     verdict, message = judge(found), found.fault
-    if verdict is Verdict.DIFFER and not found.fault and rounding_explains(pair, case, found):
+    unstable = verdict is Verdict.DIFFER and not found.fault and shrinks(pair, case, found)
+    if unstable and within_any_order(case, found):
         verdict = Verdict.IMPRECISE
         message = f"rounding explains it, {found.noise_units:.0f} times that of a stable algorithm"
     heard = numerical.hear(quantity, mine, truth, found.entry) if numerical and row.dtype == "float64" else None
@@ -191,7 +193,9 @@ def conclude(
         if heard and heard.message:
             message = f"{message}; {heard.message}"
     causes: tuple[Cause, ...] = ()
-    if verdict is Verdict.DIFFER and judge(found) is Verdict.DIFFER:  # else the numerical gradient alone objects
+    if verdict is Verdict.DIFFER and unstable:
+        causes = (UNSTABLE,)
+    elif verdict is Verdict.DIFFER and judge(found) is Verdict.DIFFER:  # else the numerical gradient alone objects
         causes = explained(quantity, row.dtype, measured, answer)
     if found.kinks:
         message = "; ".join(
@@ -249,21 +253,6 @@ def decoy(case: Case) -> Case:
         return (-0.75 * np.roll(x, 1)).astype(x.dtype) if x.dtype.kind == "f" and name != "lr" else x
 
     return replace(case, inputs={n: other(n, x) for n, x in case.inputs.items()}, exact=False)
-
-
-def rounding_explains(pair: Pair, case: Case, found: Difference) -> bool:
-    """Ask the same in the other precision: rounding shrinks with it, a bug stays; so does one that then raises."""
-    errors = {}
-    for dtype in DTYPES:
-        asked = cast(case, dtype)
-        try:
-            with np.errstate(all="ignore"):
-                mine = ask_scratch(pair, asked).quantities()[found.quantity]
-        except Exception:  # the code under test may know one precision only
-            return False
-        errors[dtype] = np.asarray(mine, np.float64) - ask_ref(pair, kinks.widened(asked)).quantities()[found.quantity]
-    longest = max(x.size if found.quantity == "value" else max(x.shape, default=1) for x in case.inputs.values())
-    return found.noise_units <= worst_case(longest) and scales_like_rounding(errors["float32"], errors["float64"])
 
 
 def _in_numbers(found: Difference) -> str:

@@ -20,8 +20,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from compare import draws, kinks, variants
-from compare.check import DTYPES, Measured, compared, generator, measure, rounding_explains
+from compare.check import DTYPES, Measured, compared, generator, measure
 from compare.differ import difference, judge
+from compare.imprecision import rounding_explains
 from compare.kinds import ask_scratch, cast
 from compare.pairs import TABLE
 from compare.records import Pair, Verdict

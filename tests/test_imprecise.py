@@ -98,3 +98,14 @@ def test_float32_inside_float64_is_a_bug():
     with standing_in(modules):
         found = {f.quantity: f.verdict for f in check(PAIR["sigmoid"], case, "float64")}
     assert found["value"] is Verdict.DIFFER
+
+
+def test_what_shrinks_but_is_too_large_for_any_sum_is_unstable():
+    """So far left that 1 - s has nothing to tell: off by hundreds of noise units, where 24 rows explain 118."""
+    pair, case, modules = POOR["a small sigmoid as a difference"]
+    far = Case("further left", {**case.inputs, "X": case.inputs["X"] - 3}, case.wrt)
+    with standing_in(modules):
+        found = {f.quantity: f for f in check(PAIR[pair], far, "float32")}
+    assert found["dX"].verdict is Verdict.DIFFER
+    (cause,) = found["dX"].causes
+    assert cause.cause.startswith("numerically unstable: it shrinks with the precision")
