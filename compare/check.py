@@ -13,10 +13,10 @@ import numpy as np
 from compare import kinks, witness
 from compare.cases import Batch
 from compare.diagnose import diagnose
-from compare.differ import BOUND, difference, form_fault, judge
-from compare.imprecision import UNSTABLE, shrinks, within_any_order
+from compare.differ import BOUND, difference, form_fault, judge, scales_like_rounding, unstable
+from compare.imprecision import UNSTABLE, in_both, within_any_order
 from compare.invariants import invariants, refusals
-from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast
+from compare.kinds import FLOAT64_ONLY, ask_ref, ask_scratch, cast, decoy
 from compare.noise import MANY, K, chained, noise_of, replays
 from compare.places import turned
 from compare.records import Case, Cause, Difference, Finding, Noise, Outcome, Pair, Verdict
@@ -181,8 +181,8 @@ def conclude(
         return replace(row, verdict=Verdict.INCONCLUSIVE, message=message)
     found = compared(quantity, mine, measured)
     verdict, message = judge(found), found.fault
-    unstable = verdict is Verdict.DIFFER and not found.fault and shrinks(pair, case, found)
-    if unstable and within_any_order(case, found):
+    errors = in_both(pair, case, quantity) if verdict is Verdict.DIFFER and not found.fault else None
+    if errors and scales_like_rounding(*errors) and within_any_order(case, found):
         verdict = Verdict.IMPRECISE
         message = f"rounding explains it, {found.noise_units:.0f} times that of a stable algorithm"
     heard = numerical.hear(quantity, mine, truth, found.entry) if numerical and row.dtype == "float64" else None
@@ -193,7 +193,7 @@ def conclude(
         if heard and heard.message:
             message = f"{message}; {heard.message}"
     causes: tuple[Cause, ...] = ()
-    if verdict is Verdict.DIFFER and unstable:
+    if verdict is Verdict.DIFFER and errors and unstable(*errors):
         causes = (UNSTABLE,)
     elif verdict is Verdict.DIFFER and judge(found) is Verdict.DIFFER:  # else the numerical gradient alone objects
         causes = explained(quantity, row.dtype, measured, answer)
@@ -241,18 +241,6 @@ def compared(quantity: str, mine: Array, measured: Measured) -> Difference:
     if DOUBT < found.noise_units < np.inf:
         found = difference(quantity, mine, truth, measured.finer()[quantity], residual, flipped)
     return found
-
-
-def decoy(case: Case) -> Case:
-    """Another question of the same form; entries change places too, so that no answer is a multiple of the first.
-
-    Learning rates stay: torch refuses one below 0.
-    """
-
-    def other(name: str, x: Array) -> Array:
-        return (-0.75 * np.roll(x, 1)).astype(x.dtype) if x.dtype.kind == "f" and name != "lr" else x
-
-    return replace(case, inputs={n: other(n, x) for n, x in case.inputs.items()}, exact=False)
 
 
 def _in_numbers(found: Difference) -> str:

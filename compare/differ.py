@@ -85,6 +85,12 @@ def scales_like_rounding(error32: Array, error64: Array) -> bool:
     return bool(np.isfinite(coarse) and fine <= 1e3 * 2.0**-29 * coarse)
 
 
+def unstable(error32: Array, error64: Array) -> bool:
+    """Whether the error shrinks as rounding does, and no further: an answer that was merely remembered is not off."""
+    coarse, fine = float(np.linalg.norm(error32)), float(np.linalg.norm(error64))
+    return scales_like_rounding(error32, error64) and fine >= 1e-3 * 2.0**-29 * coarse
+
+
 def worst_case(longest_sum: int) -> float:
     """How many noise units the worst-case bound allows: γ_n Σ|terms| with γ_n = n u / (1 - n u).
 

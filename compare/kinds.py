@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,18 @@ def cast(case: Case, dtype: str) -> Case:
     """The case with its floats in the working dtype."""
     inputs = {n: np.asarray(x, dtype) if x.dtype.kind == "f" else x for n, x in case.inputs.items()}
     return Case(case.name, inputs, case.wrt, case.options, case.exact)
+
+
+def decoy(case: Case) -> Case:
+    """Another question of the same form; entries change places too, so that no answer is a multiple of the first.
+
+    Learning rates stay: torch refuses one below 0.
+    """
+
+    def other(name: str, x: Array) -> Array:
+        return (-0.75 * np.roll(x, 1)).astype(x.dtype) if x.dtype.kind == "f" and name != "lr" else x
+
+    return replace(case, inputs={n: other(n, x) for n, x in case.inputs.items()}, exact=False)
 
 
 def ask_scratch(pair: Pair, case: Case) -> Outcome:

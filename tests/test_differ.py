@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare import check
-from compare.differ import BOUND, difference, form_fault, judge, scales_like_rounding, worst_case
+from compare.differ import BOUND, difference, form_fault, judge, scales_like_rounding, unstable, worst_case
 from compare.pairs import select
 from compare.records import Noise, Verdict
 
@@ -90,6 +90,14 @@ def test_rounding_shrinks_with_the_precision_and_a_bug_does_not():
     assert not scales_like_rounding(error, error)
     assert not scales_like_rounding(np.array([np.nan]), np.zeros(1))
     assert worst_case(100) == 1000
+
+
+def test_an_error_that_vanishes_with_the_precision_is_not_rounding_either():
+    error = np.array([1e-6, -2e-6])
+    assert unstable(error, error * 2.0**-29)
+    assert unstable(error, error * 1.1e-3 * 2.0**-29)
+    assert not unstable(error, error * 0.9e-3 * 2.0**-29)
+    assert not unstable(error, error)
 
 
 @pytest.fixture(scope="module")
