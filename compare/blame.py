@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compare import stages
-from compare.drift import rates_differ
+from compare.drift import BOUND, Drift, rates_differ
+from compare.shadow import Shadow
 from compare.stages import Flag, Scene
 from compare.states import shared
 
@@ -21,28 +22,49 @@ if TYPE_CHECKING:
 STAGES = ("batch", "forward", "loss", "gradient", "learning rate", "optimizer state", "update")
 
 
-def blame(scene: Scene) -> Flag | None:
-    """The first stage at fault, None where the step is right within rounding."""
+def blame(scene: Scene, shadow: Shadow | None = None, strayed: Drift | None = None) -> Flag | None:
+    """The first stage at fault, None where the step is right within rounding.
+
+    shadow, and how far scratch has strayed from it, judge the update of a rule that keeps its state to itself.
+    """
     with np.errstate(all="ignore"):
-        return next(_accused(scene), None)
+        updates = _updates(scene) if shadow is None or strayed is None else _strayed(scene, shadow, strayed)
+        return next(_accused(scene, updates), None)
 
 
-def _accused(scene: Scene) -> Iterator[Flag]:
+def _accused(scene: Scene, updates: Iterator[Flag]) -> Iterator[Flag]:
     """Every stage at fault, in the order of a step; a later one may only pass on what an earlier one did.
 
     "optimizer state" is what the rule remembers, before the step and after it, "update" what it makes of it.
     """
-    again = ("float64", "") if scene.plan.dtype == "float64" else ("float64", "float32", "")
     yield from _batch(scene)
     yield from stages.forward(scene)
-    for how in again:
+    for how in _ways(scene):
         yield from stages.objective(scene, how)
     if rates_differ(scene.a.lr, scene.b.lr):
         yield Flag(scene.step, "learning rate", "lr", scratch=scene.a.lr, ref=scene.b.lr)
-    yield from stages.update(scene, again[0])
+    yield from updates
+
+
+def _ways(scene: Scene) -> tuple[str, ...]:
+    """The precisions in which a stage is asked again, and "" for what happened."""
+    return ("float64", "") if scene.plan.dtype == "float64" else ("float64", "float32", "")
+
+
+def _updates(scene: Scene) -> Iterator[Flag]:
+    first, *others = _ways(scene)
+    yield from stages.update(scene, first)
     yield from _state(scene)
-    for how in again[1:]:
+    for how in others:
         yield from stages.update(scene, how)
+
+
+def _strayed(scene: Scene, shadow: Shadow, strayed: Drift) -> Iterator[Flag]:
+    if strayed.noise_units > BOUND:
+        name, wanted = strayed.tensor, shadow.params
+        at = _worst(scene.a.params[name], wanted[name])
+        mine, theirs = float(scene.a.params[name][at]), float(wanted[name][at])
+        yield Flag(scene.step, "update", name, at, strayed.noise_units, mine, theirs)
 
 
 def _batch(scene: Scene) -> Iterator[Flag]:
@@ -67,5 +89,10 @@ def _state(scene: Scene) -> Iterator[Flag]:
 
 def _unequal(scene: Scene, stage: str, tensor: str, a: Array, b: Array) -> Iterator[Flag]:
     if not np.array_equal(a, b, equal_nan=True):
-        at = tuple(int(i) for i in np.unravel_index(int(np.abs(a - b).argmax()), a.shape))
+        at = _worst(a, b)
         yield Flag(scene.step, stage, tensor, at, scratch=float(a[at]), ref=float(b[at]), replayed="")
+
+
+def _worst(a: Array, b: Array) -> tuple[int, ...]:
+    """Where two arrays lie farthest apart."""
+    return tuple(int(i) for i in np.unravel_index(int(np.abs(a - b).argmax()), a.shape))

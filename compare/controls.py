@@ -11,7 +11,8 @@ import torch
 
 from compare import models
 from compare.bridge import to_array
-from compare.parties import Plan, Ref
+from compare.parties import Plan, penalty_of
+from compare.reference import Ref
 from compare.states import Side
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Control(Ref):
         for first, stop in pairwise(edges):
             part = X[first:stop].double() if self.wide else X[first:stop]
             part = part.index_select(1, self.columns) if self.features else part
-            value = self.objective(self.params, part, y[first:stop], reg=self.plan.reg, penalty=self.plan.penalty)
+            value = self.objective(self.params, part, y[first:stop], **penalty_of(self.plan))
             share = value if stop - first == N else value * ((stop - first) / N)
             share.backward()
             self.loss += float(share.detach())

@@ -24,8 +24,10 @@ from compare.controls import Control
 from compare.data import Dataset, Images, rows
 from compare.drift import BOUND, Drift, Spread, rates_differ
 from compare.feed import PART, Feed
-from compare.parties import Plan, Ref, Scratch
+from compare.parties import Plan, Scratch
 from compare.records import Cause, Refusal
+from compare.reference import Ref
+from compare.shadow import Shadow
 from compare.sides import side
 from compare.stages import Flag, Scene
 from compare.states import Side, replaced
@@ -100,7 +102,10 @@ class Training:
         self.feed = Feed(plan, data, batch_of(plan, data), rng)
         self.scratch = Scratch(plan, start, steps, shape)
         self.scratch.watch()
+        if plan.resync and self.scratch.sealed:
+            raise Refusal(f"--resync: the rule of {plan.scratch} keeps its weights to itself and cannot be moved")
         self.ref = Ref(plan, start, steps, self.device)
+        self.shadow = Shadow(plan, start, steps) if self.scratch.sealed else None
         self.controls = [Control(plan, start, steps, self.device, k) for k in range(plan.controls)]
         self.spread = Spread(float(np.finfo(plan.dtype).eps))
         self.step = self.excused = self.told = 0  # told: epochs whose accuracies were yielded
@@ -166,15 +171,16 @@ class Training:
         if self.plan.resync and self.step > 1:
             self._resync()
         a, b = self.scratch.step(X, y), self.ref.step(*self.tensors)
+        strayed = None if self.shadow is None else self.shadow.follow(a)
         others = [control.step(*self.tensors) for control in self.controls]
         loss, grads, params = self._drifts(a, b, others)
         lost = [name for name, s in (("scratch", a), ("ref", b)) if not math.isfinite(s.loss)]
         if len(lost) == 2:
             where = f"at step {self.step} (epoch {self.feed.epoch}) on both sides (scratch {a.loss}, ref {b.loss})"
             raise Refusal(f"the loss is not finite {where}; try a smaller --lr than {self.plan.lr:g}")
-        outside = max(loss.noise_units, grads.noise_units, params.noise_units) > BOUND or rates_differ(a.lr, b.lr)
+        outside = max(d.noise_units for d in (loss, grads, params)) > BOUND or rates_differ(a.lr, b.lr)
         if (lost or (outside and self.controls)) and self.flag is None:
-            self.flag = blame(Scene(self.step, X, y, self.scratch, self.ref, a, b, self.controls))
+            self.flag = blame(Scene(self.step, X, y, self.scratch, self.ref, a, b), self.shadow, strayed)
             if lost and self.flag is None:
                 self.flag = Flag(self.step, "loss", "loss", scratch=a.loss, ref=b.loss, replayed="")
             if self.flag is None:

@@ -165,12 +165,6 @@ def scratch_objective(chosen: Model, D: int, C: int, dtype: str) -> Callable[...
     return side("scratch", chosen.objective)  # type: ignore[no-any-return] # looked up by name
 
 
-def scratch_scores(chosen: Model, objective: Any) -> Callable[..., Any] | None:
-    """Scratch's scores, f(params, X), as this objective computes them on its way."""
-    scores: Callable[..., Any] = getattr(objective, "scores", None) or side("scratch", chosen.scores)
-    return scores
-
-
 def scratch_rules(plan: Plan, names: Iterable[str]) -> dict[str, Any]:
     """Scratch's update rule for each parameter: one rule, without weight decay on biases where the plan says so."""
     rule = rules("scratch")[plan.rule](**plan.rule_options)

@@ -131,7 +131,7 @@ def hyperparameters(plan: Plan) -> dict[str, str | float | int]:
         "row scale": models.SCALE, "loss convention": models.model(plan.model).convention,
         "rule options": choices.told("", plan.rule_options), "decay bias": plan.decay_bias,
         "schedule options": choices.told("", plan.schedule_options), "clip": plan.clip or "none",
-        "resync": plan.resync, "control runs": plan.controls,
+        "resync": plan.resync, "scratch": plan.scratch or "gradtwin's", "control runs": plan.controls,
         **({"hidden": ",".join(map(str, plan.hidden)), "init": plan.init} if plan.hidden else {}),
     }  # fmt: skip
 

@@ -129,6 +129,11 @@ TABLE = (
 )  # fmt: skip
 
 
+def objective_pair(at: str) -> Pair:
+    """The row of a model's objective, in its textbook form. Raises StopIteration for another name."""
+    return next(pair for pair in TABLE if pair.at == at and pair.kind == "objective" and not pair.scratch_at)
+
+
 def select(names: list[str] | tuple[str, ...] = ()) -> tuple[Pair, ...]:
     """Rows by pair or family name, all without names. Raises Refusal for an unknown name, with the closest one."""
     known = {p.name for p in TABLE} | {p.family for p in TABLE}

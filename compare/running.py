@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from compare import checkpoint, choices, lockstep, outcome, report, session, signs, telling
+from compare import checkpoint, choices, lockstep, outcome, own, report, session, signs, telling
 from compare.data import load
 from compare.records import Refusal
 from compare.session import Job, Session
@@ -55,6 +55,9 @@ def _train(going: Session, runs: Path | None, out: Console, json_to: str | None)
     plan, images, steps = going.job.plan, going.images, going.steps
     out.print(images.note, soft_wrap=True, markup=False)
     out.print(telling.settings_line(plan, lockstep.batch_of(plan, images), steps), soft_wrap=True)
+    if plan.scratch:
+        kept = "; its state cannot be seen, and so there are no checkpoints" if going.training.scratch.sealed else ""
+        out.print(f"in scratch's place: {own.taken(plan.scratch).words}{kept}", soft_wrap=True, markup=False)
     over = False
     try:
         with _interruptible() as interrupted, _progress(out, steps) as advance:

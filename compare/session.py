@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from compare import checkpoint, flow, lockstep, outcome, report, telling
+from compare import checkpoint, flow, lockstep, outcome, own, report, telling
 from compare.board import RUNS, Board
 from compare.events import new_folder
 from compare.parties import Plan
@@ -65,6 +65,7 @@ class Session:
             "job": asdict(self.job),
             "versions": report.versions(),
             "images": fingerprint(self.images),
+            "code": own.code(self.job.plan.scratch) if self.job.plan.scratch else 0,
             "training": self.training.state(),
             "tally": self.tally.state(),
             "watch": self.watch.state(),
@@ -75,7 +76,8 @@ class Session:
         """Make the folder, with a checkpoint of the start in it, and begin the log."""
         self.folder = new_folder(runs, self.job.plan.model, self.job.plan.rule)
         self._lock = locked(self.folder)
-        checkpoint.save(self.folder, 0, self._start)
+        if not self.training.scratch.sealed:
+            checkpoint.save(self.folder, 0, self._start)
         self.board = Board(self.folder, self.steps)
         return self.board
 
@@ -103,8 +105,11 @@ class Session:
         return self.training.step < self.steps and self.training.settled
 
     def save(self) -> None:
-        """Write a checkpoint, if the training is logged and there is anything new."""
-        if self.board is not None and self.training.step > self.kept:
+        """Write a checkpoint, if the training is logged and there is anything new.
+
+        A user's rule that keeps its state to itself can be in none.
+        """
+        if self.board is not None and self.training.step > self.kept and not self.training.scratch.sealed:
             checkpoint.save(self.board.folder, self.training.step, self.state())
             self.kept = self.training.step
 
@@ -133,7 +138,10 @@ def resumed(folder: Path, saved: Checkpoint, images: Dataset) -> Session:
     """The session that a checkpoint holds. Raises Refusal if the images are others."""
     if saved.tree["images"] != fingerprint(images):
         raise Refusal(f"--resume {folder}: the images of {images.name} are not those that it was trained on")
-    return Session(job_of(saved), images, saved)
+    job = job_of(saved)
+    if job.plan.scratch and own.code(job.plan.scratch) != saved.tree["code"]:
+        raise Refusal(f"--resume {folder}: {job.plan.scratch} has changed since; start a new training")
+    return Session(job, images, saved)
 
 
 def job_of(saved: Checkpoint) -> Job:

@@ -9,7 +9,7 @@ before for example.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,16 @@ import torch
 from compare import models
 from compare.bridge import to_array, to_tensor
 from compare.check import compared, explained, generator, measure
-from compare.controls import Control, ulp
+from compare.controls import ulp
 from compare.diagnose import confident
 from compare.differ import BOUND, difference
 from compare.kinds import cast
 from compare.kinks import MOST
 from compare.noise import MANY, Jitter, noise_of
-from compare.pairs import TABLE
-from compare.parties import Plan, Ref, Scratch
-from compare.records import Case, Cause, Difference, Outcome, Pair
+from compare.pairs import objective_pair
+from compare.parties import Plan, Scratch, penalty_of
+from compare.records import Case, Cause, Difference, Outcome
+from compare.reference import Ref
 from compare.sides import side
 from compare.states import Side, replaced, shared
 
@@ -68,7 +69,6 @@ class Scene:
     ref: Ref
     a: Side
     b: Side
-    controls: Sequence[Control]
 
     @property
     def plan(self) -> Plan:
@@ -102,7 +102,7 @@ def ref_states(scene: Scene) -> dict[str, dict[str, Array]]:
 def forward(scene: Scene) -> Iterator[Flag]:
     """The scores of the batch, replayed."""
     chosen, twin = models.model(scene.plan.model), twin_of(scene, "float64")
-    scores = models.scratch_scores(chosen, twin.objective)
+    scores = twin.scores
     if scores is None:
         return
     names, at = tuple(twin.params), side("ref", chosen.scores)
@@ -139,8 +139,7 @@ def objective(scene: Scene, replayed: str) -> Iterator[Flag]:
         inputs = dict(scene.scratch.before.params) | dict(zip("Xy", scene.scratch.seen, strict=True))
         if len(scene.y) > ROWS:
             return  # to measure the rounding of so many takes minutes; the replay has judged a part of them
-    options = {"reg": scene.plan.reg, "penalty": scene.plan.penalty}
-    case = cast(Case(f"step {scene.step}", inputs, tuple(scene.ref.params), options), dtype)
+    case = cast(Case(f"step {scene.step}", inputs, tuple(scene.ref.params), penalty_of(scene.plan)), dtype)
     measured = measure(pair, case, dtype, ask=ask)
     if len(measured.flips) > MOST:
         return  # so many kinks lie within rounding that nothing can be told
@@ -151,11 +150,6 @@ def objective(scene: Scene, replayed: str) -> Iterator[Flag]:
         if found.noise_units > BOUND:
             causes = explained(quantity, dtype, measured, answer)
             yield scene.flag(stage, name, found, replayed, tuple(confident(causes)))
-
-
-def objective_pair(at: str) -> Pair:
-    """The row of the table with this objective."""
-    return next(pair for pair in TABLE if pair.at == at and pair.kind == "objective" and not pair.scratch_at)
 
 
 def _asked(plan: Plan) -> Callable[[Case], Outcome]:

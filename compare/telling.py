@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compare import choices, lockstep, models
@@ -20,7 +21,7 @@ def settings_line(plan: Plan, batch: int, steps: int) -> str:
         f"{_title(plan)}: {choices.told(plan.rule, plan.rule_options)}, lr {plan.lr:g} ("
         f"{choices.told(plan.schedule, plan.schedule_options)}), {plan.penalty} reg "
         f"{plan.reg:g}, {plan.epochs} epochs of batches of {batch:,}{flips}: {steps:,} steps in {plan.dtype}; "
-        f"scratch on cpu, ref on {plan.device}"
+        f"{'scratch' if not plan.scratch else Path(plan.scratch).name} on cpu, ref on {plan.device}"
     )
 
 
@@ -40,7 +41,12 @@ def verdict(result: Result) -> str:
     flag = result.flagged
     if flag is None:
         n = result.last.excused
-        chaos = f" {n} steps that took drift further, judged by themselves, were right: chaos." if n else ""
+        steps = (
+            "1 step that took drift further, judged by itself, was"
+            if n == 1
+            else f"{n} steps that took drift further, judged by themselves, were"
+        )
+        chaos = f" {steps} right: chaos." if n else ""
         return (
             f"agree: in all {result.last.step:,} steps scratch and ref stayed within {lockstep.BOUND:g} times the "
             f"spread of the control runs, what rounding does to this training.{chaos}"

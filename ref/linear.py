@@ -33,17 +33,25 @@ def softmax_objective(
     params: Params, X: Tensor, y: Tensor, reg: float = 0.0, penalty: str = "l2", decay_bias: bool = False
 ) -> Tensor:
     """Softmax loss of the scores plus penalty(W, reg), biases penalised only with decay_bias."""
-    return losses.softmax(scores(params, X), y) + _decay(params, reg, penalty, decay_bias)
+    return objective(losses.softmax, params, X, y, reg, penalty, decay_bias)
 
 
 def svm_objective(
     params: Params, X: Tensor, y: Tensor, reg: float = 0.0, penalty: str = "l2", decay_bias: bool = False
 ) -> Tensor:
     """Hinge loss (margin 1) of the scores plus penalty(W, reg), biases penalised only with decay_bias."""
-    return losses.hinge(scores(params, X), y) + _decay(params, reg, penalty, decay_bias)
+    return objective(losses.hinge, params, X, y, reg, penalty, decay_bias)
 
 
-def _decay(params: Params, reg: float, penalty: str, decay_bias: bool) -> Tensor:
-    f: Callable[[Tensor, float], Tensor] = PENALTIES[penalty]
-    value = f(params["W"], reg)
-    return value + f(params["b"], reg) if decay_bias else value
+def objective(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    params: Params,
+    X: Tensor,
+    y: Tensor,
+    reg: float,
+    penalty: str,
+    decay_bias: bool,
+) -> Tensor:
+    """Any loss of the scores, f(scores, y), plus penalty(W, reg)."""
+    value = loss(scores(params, X), y) + PENALTIES[penalty](params["W"], reg)
+    return value + PENALTIES[penalty](params["b"], reg) if decay_bias else value

@@ -32,17 +32,17 @@ def softmax_objective(
     penalty is "l2", "l1" or "elastic_net"; biases are penalised only with decay_bias.
     Raises ValueError for labels that name no class, KeyError for an unknown penalty.
     """
-    return _objective(losses.softmax, params, X, y, reg, penalty, decay_bias)
+    return objective(losses.softmax, params, X, y, reg, penalty, decay_bias)
 
 
 def svm_objective(
     params: Params, X: Array, y: Array, reg: float = 0.0, penalty: str = "l2", decay_bias: bool = False
 ) -> tuple[Array, Grads]:
     """Hinge loss (margin 1) of the scores plus penalty(W, reg); otherwise as softmax_objective."""
-    return _objective(losses.hinge, params, X, y, reg, penalty, decay_bias)
+    return objective(losses.hinge, params, X, y, reg, penalty, decay_bias)
 
 
-def _objective(
+def objective(
     loss: Callable[[Array, Array], tuple[Array, Grads]],
     params: Params,
     X: Array,
@@ -51,6 +51,7 @@ def _objective(
     penalty: str,
     decay_bias: bool,
 ) -> tuple[Array, Grads]:
+    """Any loss of the scores, f(scores, y) -> (value, {"scores": dscores}), plus penalty(W, reg)."""
     value, dloss = loss(scores(params, X), y)
     dscores = dloss["scores"]
     grads = {"W": X.T @ dscores, "b": dscores.sum(axis=0)}  # affine_backward without dX, a third of its work

@@ -273,7 +273,7 @@ def test_a_step_that_is_right_is_not_blamed(name: str, options: dict[str, Any], 
         if isinstance(record, lockstep.Step) and record.step in (1, 7):
             X, y = training.feed.X, DATA.train.labels[record.batch]
             sides = training.scratch, training.ref, record.scratch, record.ref
-            assert blame(Scene(record.step, X, y, *sides, training.controls)) is None
+            assert blame(Scene(record.step, X, y, *sides)) is None
             assert record.flagged is None
 
 
@@ -285,7 +285,7 @@ def test_steps_of_kinked_models_that_are_right_are_not_blamed(model: str) -> Non
         if isinstance(record, lockstep.Step) and record.step in (1, 7, 15):
             X, y = training.feed.X, DATA.train.labels[record.batch]
             sides = training.scratch, training.ref, record.scratch, record.ref
-            assert blame(Scene(record.step, X, y, *sides, training.controls)) is None
+            assert blame(Scene(record.step, X, y, *sides)) is None
 
 
 def test_a_fault_below_rounding_is_flagged_once_it_exceeds_the_spread(monkeypatch: Patch) -> None:

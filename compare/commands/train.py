@@ -66,6 +66,10 @@ def train(
     control: Annotated[
         bool, typer.Option("--control", help="Six control runs for two: a finer measure of what rounding and chaos do.")
     ] = False,
+    scratch: Annotated[
+        str | None,
+        typer.Option(metavar="FILE:NAME", help="Your own rule, loss, objective or model in scratch's place."),
+    ] = None,
     resync: Annotated[
         bool, typer.Option("--resync", help="Start each step of scratch from the ref's weights: no drift adds up.")
     ] = False,
@@ -91,7 +95,7 @@ def train(
     finite, 130 ended by Ctrl-C (what was done so far is reported).
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would chat on standard error
-    from compare import choices, models, report
+    from compare import choices, models, own, report
     from compare.augment import AUGMENTS
     from compare.bridge import device_named
     from compare.parties import Plan
@@ -132,6 +136,8 @@ def train(
         controls=CONTROLS + (dtype is options.Dtype.float32) if control else 2,
         resync=resync,
     )
+    if scratch is not None:
+        plan = own.put(plan, scratch)
     _check(plan, clip)
     for option, given in (("hidden", hidden), ("init", init)):
         if given is not None and not chosen.hidden:

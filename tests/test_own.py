@@ -1,0 +1,198 @@
+"""A user's own code in scratch's place: taken in the forms that people write, trained, and judged like scratch's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compare import own
+from compare.cli import main
+from compare.records import Refusal
+
+CODE = '''
+import numpy as np
+
+def adam(w, dw, config=None):
+    """The course's form; STUCK stops the count of steps."""
+    config = {"m": np.zeros_like(w), "v": np.zeros_like(w), "t": 0} | (config or {})
+    config["t"] = min(config["t"] + 1, STUCK)
+    config["m"] = 0.9 * config["m"] + 0.1 * dw
+    config["v"] = 0.999 * config["v"] + 0.001 * dw**2
+    m, v = config["m"] / (1 - 0.9 ** config["t"]), config["v"] / (1 - 0.999 ** config["t"])
+    return w - config["learning_rate"] * m / (np.sqrt(v) + 1e-8), config
+
+class Momentum:
+    """Scratch's form."""
+    def __init__(self, momentum=0.9):
+        self.momentum = momentum
+    def init(self, param):
+        return {"momentum_buffer": np.zeros_like(param), "count": 0}
+    def update(self, param, grad, state, lr):
+        state["count"] += 1
+        state["momentum_buffer"] *= self.momentum if state["count"] != STUCK else 0
+        state["momentum_buffer"] += grad
+        param -= lr * state["momentum_buffer"]
+
+def softmax_loss(scores, y):
+    s = scores - scores.max(axis=1, keepdims=True)
+    p = np.exp(s)
+    p /= p.sum(axis=1, keepdims=True)
+    value = -np.log(p[np.arange(len(y)), y]).mean()
+    p[np.arange(len(y)), y] -= 1
+    return value, p / (len(y) - WRONG)
+
+def svm_loss(W, X, y, reg):
+    S, N = X @ W, len(y)
+    margins = np.maximum(0, S - S[np.arange(N), y][:, None] + 1)
+    margins[np.arange(N), y] = 0
+    k = (margins > 0).astype(X.dtype)
+    k[np.arange(N), y] = -k.sum(axis=1)
+    return margins.sum() / N + reg * (W * W).sum(), X.T @ k / N + (2 - WRONG) * reg * W
+
+class TwoLayerNet:
+    def __init__(self, input_size, hidden_size, output_size):
+        assert (input_size, hidden_size, output_size) == (108, 5, 3)
+        self.params = {}
+    def loss(self, X, y=None, reg=0.0):
+        W1, b1, W2, b2 = (self.params[k] for k in ("W1", "b1", "W2", "b2"))
+        hidden = np.maximum(0, X @ W1 + b1)
+        scores = hidden @ W2 + (1 + WRONG) * b2
+        if y is None:
+            return scores
+        value, d = softmax_loss(scores, y)
+        d *= (len(y) - WRONG) / len(y)
+        dhidden = d @ W2.T
+        dhidden[hidden <= 0] = 0
+        grads = {"W1": X.T @ dhidden + 2 * reg * W1, "W2": hidden.T @ d + 2 * reg * W2}
+        return value + reg * ((W1**2).sum() + (W2**2).sum()), grads | {"b1": dhidden.sum(0), "b2": d.sum(0)}
+
+def raises(w, dw, lr):
+    if STUCK == 0 and w.size > 100:
+        raise OverflowError("too large")
+    return w - lr * dw
+
+def scribbles(params, X, y, reg, penalty="l2", decay_bias=False):
+    from scratch import linear
+    X *= 1 + WRONG
+    return linear.softmax_objective(params, X, y, reg)
+'''
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """Noise in three classes, 6 × 6 pixels: 91 / 9 / 20 images."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "a.npz", images=rng.integers(0, 256, (120, 6, 6, 3)).astype(np.uint8), labels=np.arange(120) % 3
+    )
+    return f"npz:{tmp_path / 'a.npz'}"
+
+
+def written(folder: Path, stuck: float = 1e9, wrong: int = 0) -> Path:
+    """The code above, right or with its faults; each in a file of its own name."""
+    path = folder / f"mine_{stuck:g}_{wrong}.py"
+    path.write_text(CODE + f"\nSTUCK, WRONG = {stuck!r}, {wrong!r}\n")
+    return path
+
+
+def train(source: str, code: str, *arguments: str) -> dict[str, Any]:
+    to = source.removeprefix("npz:") + ".json"
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments, "--scratch", code, "--data", source, "--no-log", "--quiet", "--json", to,
+              "--epochs", "3", "--batch-size", "20"])  # fmt: skip
+    assert ended.value.code in (0, 1)
+    result: dict[str, Any] = json.loads(Path(to).read_text())
+    assert (result["verdict"] == "differ") == (ended.value.code == 1)
+    return result
+
+
+KINDS = [
+    ("adam", "rule", ("softmax", "--rule", "adam")),
+    ("Momentum", "rule", ("softmax", "--momentum", "0.8")),
+    ("softmax_loss", "loss", ("softmax",)),
+    ("svm_loss", "objective", ("svm",)),
+    ("TwoLayerNet", "model", ("two-layer", "--hidden", "5")),
+    ("scribbles", "objective", ("softmax",)),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "arguments"), KINDS, ids=[k[0] for k in KINDS])
+def test_what_is_right_agrees(name: str, kind: str, arguments: tuple[str, ...], source: str, tmp_path: Path) -> None:
+    code = f"{written(tmp_path)}:{name}"
+    assert own.taken(code).kind == kind
+    assert train(source, code, *arguments)["flagged"] is None
+
+
+FAULTS = [
+    ("adam", {"stuck": 5}, 6, "update"),  # the count of steps ends at 5: a state that nobody sees
+    ("Momentum", {"stuck": 4}, 4, "optimizer state"),
+    ("softmax_loss", {"wrong": 1}, 1, "gradient"),
+    ("svm_loss", {"wrong": 1}, 1, "gradient"),
+    ("TwoLayerNet", {"wrong": 1}, 2, "forward"),
+    ("scribbles", {"wrong": 1}, 1, "batch"),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "step", "stage"), FAULTS, ids=[f[0] for f in FAULTS])
+def test_what_is_wrong_is_flagged_where_it_first_acts(
+    name: str, fault: dict[str, int], step: int, stage: str, source: str, tmp_path: Path
+) -> None:
+    arguments = next(k[2] for k in KINDS if k[0] == name)
+    flag = train(source, f"{written(tmp_path, **fault)}:{name}", *arguments)["flagged"]
+    assert (flag["step"], flag["stage"]) == (step, stage)
+    if name == "softmax_loss":
+        assert "divided by N − 1" in flag["causes"][0]["cause"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("softmax", "--scratch", "{}:raises"), "raised at step 1: OverflowError: too large (line"),
+        (("softmax", "--scratch", "{}:none"), "has no 'none'"),
+        (("softmax", "--scratch", "no.py:step"), "there is no file no.py"),
+        (("softmax", "--rule", "adam", "--scratch", "{}:adam", "--resync"), "--resync: the rule of"),
+        (("two-layer", "--scratch", "{}:softmax_loss"), "stands in for that of a linear model; two-layer is a network"),
+        (("two-layer", "--penalty", "l1", "--hidden", "5", "--scratch", "{}:TwoLayerNet"), "with an L2 penalty"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(
+    arguments: tuple[str, ...], told: str, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, broken = written(tmp_path), written(tmp_path, stuck=0)
+    given = [word.format(broken if "raises" in word else right) for word in arguments]
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", *given, "--data", source, "--no-log", "--quiet", "--epochs", "2", "--batch-size", "20"])
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_changed_file_is_not_gone_on_with(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from compare import session
+
+    def dies(self: Any, record: Any, runs: Any) -> None:
+        real(self, record, runs)
+        if record.step == 3:
+            raise KeyboardInterrupt
+
+    real, path = session.Session.take, written(tmp_path)
+    given = ["--data", source, "--runs", str(tmp_path / "runs"), "--quiet", "--batch-size", "20"]
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Session, "take", dies)
+        with pytest.raises(SystemExit):
+            main(["train", "softmax", "--scratch", f"{path}:softmax_loss", *given])
+    (folder,) = (tmp_path / "runs").iterdir()
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--resume", str(folder)])
+    assert "has changed since; start a new training" in capsys.readouterr().err
+
+
+def test_nothing_that_fits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text("def f(a, b, c, d, e):\n    return 1\n")
+    with pytest.raises(Refusal, match="is not understood as an update rule"):
+        own.taken(f"{tmp_path / 'odd.py'}:f")
