@@ -120,10 +120,11 @@ TABLE = (
     Pair("momentum", "rule", "rule", "optim.Momentum", cases.rules,
          convention="b = μ b + g, first b = g; x −= η b (the course's velocity form by name)"),
     Pair("nesterov", "rule", "rule", "optim.Nesterov", cases.rules, convention="x −= η (g + μ b)"),
-    Pair("adagrad", "rule", "rule", "optim.Adagrad", cases.rules, convention="ε outside the root, accumulator from 0"),
-    Pair("rmsprop", "rule", "rule", "optim.RMSprop", cases.rules, convention="ε outside the root"),
-    Pair("adam", "rule", "rule", "optim.Adam", cases.rules, convention="ε outside the root, after bias correction"),
-    Pair("adamw", "rule", "rule", "optim.AdamW", cases.rules, convention="weight_decay is decoupled: θ −= η λ θ"),
+    Pair("adagrad", "rule", "rule", "adaptive.Adagrad", cases.rules,
+         convention="ε outside the root, accumulator from 0"),
+    Pair("rmsprop", "rule", "rule", "adaptive.RMSprop", cases.rules, convention="ε outside the root"),
+    Pair("adam", "rule", "rule", "adaptive.Adam", cases.rules, convention="ε outside the root, after bias correction"),
+    Pair("adamw", "rule", "rule", "adaptive.AdamW", cases.rules, convention="weight_decay is decoupled: θ −= η λ θ"),
     *(Pair(name, "schedule", "schedule", f"schedules.{name}", cases.schedules)
       for name in ("constant", "step", "exponential", "inverse", "cosine")),
 )  # fmt: skip

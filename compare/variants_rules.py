@@ -97,10 +97,10 @@ FORMULAS: dict[str, tuple[dict[str, Formula], dict[str, Any]]] = {  # by dotted 
     "optim.SGD": ({"formula": _sgd}, {}),
     "optim.Momentum": ({"formula": _momentum, "velocity, rescaled": _momentum_rescaled}, {"momentum": 0.9}),
     "optim.Nesterov": ({"formula": _nesterov}, {"momentum": 0.9}),
-    "optim.Adagrad": ({"formula": _adagrad}, {"eps": 1e-10, "lr_decay": 0.0, "initial_accumulator": 0.0}),
-    "optim.RMSprop": ({"formula": _rmsprop}, {"alpha": 0.99, "eps": 1e-8}),
-    "optim.Adam": ({"formula": _adam}, ADAM),
-    "optim.AdamW": ({"formula": _adamw}, ADAM | {"weight_decay": 1e-2}),
+    "adaptive.Adagrad": ({"formula": _adagrad}, {"eps": 1e-10, "lr_decay": 0.0, "initial_accumulator": 0.0}),
+    "adaptive.RMSprop": ({"formula": _rmsprop}, {"alpha": 0.99, "eps": 1e-8}),
+    "adaptive.Adam": ({"formula": _adam}, ADAM),
+    "adaptive.AdamW": ({"formula": _adamw}, ADAM | {"weight_decay": 1e-2}),
 }
 
 

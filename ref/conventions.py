@@ -89,3 +89,9 @@ class KerasAdam(_Tensorwise):
         v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         correction = (1 - beta2 ** state["step"]) ** 0.5 / (1 - beta1 ** state["step"])
         param.addcdiv_(m, v.sqrt().add_(options["eps"]), value=-lr * correction)
+
+
+def check_convention(convention: str, *known: str) -> None:
+    """Raise ValueError for a convention that a rule does not know."""
+    if convention not in known:
+        raise ValueError(f"convention must be {' or '.join(known)}, not {convention!r}")

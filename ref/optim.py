@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from ref.conventions import KerasAdam, RMSpropInside, Velocity
+from ref.adaptive import Adagrad, Adam, AdamW, RMSprop
+from ref.conventions import Velocity, check_convention
 
 
 def SGD(params: ParamsT, lr: float, weight_decay: float = 0.0) -> Optimizer:
@@ -31,7 +32,7 @@ def Momentum(
     convention: Literal["torch", "velocity"] = "torch",
 ) -> Optimizer:
     """Momentum; "velocity" is the course's form, which torch lacks: the rate goes into the buffer."""
-    _check_convention(convention, "torch", "velocity")
+    check_convention(convention, "torch", "velocity")
     if convention == "velocity":
         if dampening:
             raise ValueError("dampening belongs to the torch convention; with velocity it must be 0")
@@ -47,89 +48,15 @@ def Nesterov(
     convention: Literal["torch", "velocity"] = "torch",
 ) -> Optimizer:
     """Nesterov's momentum; "velocity" is the course's form, which torch lacks."""
-    _check_convention(convention, "torch", "velocity")
+    check_convention(convention, "torch", "velocity")
     if convention == "velocity":
         return Velocity(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True)
     return torch.optim.SGD(params, lr, momentum, weight_decay=weight_decay, nesterov=True, foreach=False)
 
 
-def Adagrad(
-    params: ParamsT,
-    lr: float,
-    eps: float = 1e-10,
-    lr_decay: float = 0.0,
-    initial_accumulator: float = 0.0,
-    weight_decay: float = 0.0,
-) -> Optimizer:
-    """Adagrad."""
-    return torch.optim.Adagrad(params, lr, lr_decay, weight_decay, initial_accumulator, eps, foreach=False)
-
-
-def RMSprop(
-    params: ParamsT,
-    lr: float,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    eps_inside: bool = False,
-    centered: bool = False,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-) -> Optimizer:
-    """RMSprop; eps_inside puts ε under the root, which torch cannot."""
-    if eps_inside:
-        return RMSpropInside(
-            params,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            centered=centered,
-            momentum=momentum,
-            weight_decay=weight_decay,
-        )
-    return torch.optim.RMSprop(params, lr, alpha, eps, weight_decay, momentum, centered, foreach=False)
-
-
-def Adam(
-    params: ParamsT,
-    lr: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    convention: Literal["torch", "keras"] = "torch",
-) -> Optimizer:
-    """Adam; with "keras" ε is added before the bias correction, which no constant ε of torch's expresses."""
-    _check_convention(convention, "torch", "keras")
-    if convention == "keras":
-        options = {"weight_decay": weight_decay, "decoupled_decay": 0.0}
-        return KerasAdam(params, lr=lr, betas=(beta1, beta2), eps=eps, **options)
-    return torch.optim.Adam(params, lr, (beta1, beta2), eps, weight_decay, foreach=False)
-
-
-def AdamW(
-    params: ParamsT,
-    lr: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 1e-2,
-    convention: Literal["torch", "keras"] = "torch",
-) -> Optimizer:
-    """Adam with decoupled decay; convention as Adam."""
-    _check_convention(convention, "torch", "keras")
-    if convention == "keras":
-        return KerasAdam(params, lr=lr, betas=(beta1, beta2), eps=eps, decoupled_decay=weight_decay)
-    return torch.optim.AdamW(params, lr, (beta1, beta2), eps, weight_decay, foreach=False)
-
-
 def clip_by_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale the gradients of params in place to a norm of at most max_norm; return the norm before."""
     return torch.nn.utils.clip_grad_norm_(params, max_norm, foreach=False)
-
-
-def _check_convention(convention: str, *known: str) -> None:
-    if convention not in known:
-        raise ValueError(f"convention must be {' or '.join(known)}, not {convention!r}")
 
 
 RULES: dict[str, Callable[..., Optimizer]] = {  # by the names of the command line

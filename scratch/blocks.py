@@ -64,3 +64,9 @@ def add_square(mean: Array, g: Array, weight: float, t: Array) -> None:
     np.multiply(g, weight, out=t)
     t *= g
     mean += t
+
+
+def check_convention(convention: str, *known: str) -> None:
+    """Raise ValueError for a convention that a rule does not know."""
+    if convention not in known:
+        raise ValueError(f"convention must be {' or '.join(known)}, not {convention!r}")

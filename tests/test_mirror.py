@@ -38,6 +38,7 @@ NAMES_ALONE = {
 LEADING = {
     "schedules": (("step", "lr", "steps"), ("optimizer", "steps")),
     "schedules.warm_up": (("step", "lr"), ("optimizer",)),
+    "adaptive": ((), ("params", "lr")),
     "optim": ((), ("params", "lr")),  # a dataclass of hyperparameters against the builder of an optimizer
     "optim.clip_by_norm": (("grads",), ("params",)),
 }
