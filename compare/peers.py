@@ -67,7 +67,7 @@ def objections(
     theirs = ref.quantities()
     if any(asked[q] is None or np.shape(asked[q]) != np.shape(theirs[q]) for q in theirs):
         return set(NAMES)  # all of them look at shapes
-    if next(x for x in case.inputs.values() if x.dtype.kind == "f").dtype == np.float32:
+    if any(theirs[q].dtype == np.float32 for q in theirs):
         return {name for name in FLOAT32 for q in theirs if not _close(name, q, np.asarray(asked[q]), theirs[q])}
     found = set()
     value = value_of(pair, case)

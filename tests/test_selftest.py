@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare import cli, dose, selftest, trials
+from compare import cli, dose, selftest, trials, variants
 from compare.check import DTYPES
 from compare.pairs import TABLE
 from compare.plants import Plant
@@ -18,6 +18,7 @@ from compare.variants import Variant
 
 SQUARES = "return reg * np.sum(W * W)"
 HARMLESS = Plant("harmless", "penalties", "l2", ("missing",), ((SQUARES, SQUARES.replace("W * W", "W**2")),))
+SLOW = {"fused_two_layer", "softmax_fused", "svm_fused"}  # seconds each; asked by the whole selftest alone
 Found = tuple[trials.Score, list[trials.Trial], list[trials.Clean]]
 
 
@@ -227,3 +228,13 @@ def test_a_dose_that_is_missed_ends_with_1(
     code, seen = run(capsys, "--dose", str(tmp_path / "curve.png"))
     assert code == 1
     assert "missed of" in seen.out
+
+
+@pytest.mark.parametrize("pair", sorted({p.name for p in TABLE} - {p.pair for p in selftest.CATALOGUE} - SLOW))
+def test_a_pair_without_known_bugs_is_asked_as_well_and_accuses_no_correct_form(pair: str) -> None:
+    job = selftest.Job(pair, 1.0, (), clean=True, seed=0, short=False)
+    trials, cleans = selftest.done(job)
+    assert trials == []
+    assert [c.variant for c in cleans] == [v.name for v in variants.of(next(p for p in TABLE if p.name == pair))]
+    assert [c.told for c in cleans if c.told] == []
+    assert all(c.judged > 0 for c in cleans)
