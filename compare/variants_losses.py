@@ -52,26 +52,26 @@ def softmax_log(scores: Array, y: Array) -> Answer:
     return -np.einsum("nc,nc->", onehot, logp) / N, {"scores": (np.exp(logp) - onehot) / N}
 
 
-def hinge_loop(scores: Array, y: Array) -> Answer:
+def hinge_loop(scores: Array, y: Array, margin: float = 1.0) -> Answer:
     """The notes' two loops."""
     N, C = scores.shape
     total, grad = scores.dtype.type(0), np.zeros_like(scores)
     for i in range(N):
         for j in range(C):
-            margin = scores[i, j] - scores[i, y[i]] + scores.dtype.type(1)
-            if j != y[i] and margin > 0:
-                total += margin
+            violation = scores[i, j] - scores[i, y[i]] + scores.dtype.type(margin)
+            if j != y[i] and violation > 0:
+                total += violation
                 grad[i, j] += 1
                 grad[i, y[i]] -= 1
     return total / scores.dtype.type(N), {"scores": grad / scores.dtype.type(N)}
 
 
-def hinge_mask(scores: Array, y: Array) -> Answer:
+def hinge_mask(scores: Array, y: Array, margin: float = 1.0) -> Answer:
     """A one-hot mask; the margin added to the true score first; 1/N first."""
     onehot = np.eye(scores.shape[1], dtype=scores.dtype)[y]
     true = np.einsum("nc,nc->n", onehot, scores)[:, None]
     off = 1 - onehot
-    violation = np.maximum(0, (scores - true + 1) * off)
+    violation = np.maximum(0, (scores - true + scores.dtype.type(margin)) * off)
     one = scores.dtype.type(1 / len(y))
     hit = (violation > 0) * one
     return np.sum(violation * one), {"scores": hit - onehot * hit.sum(axis=1, keepdims=True)}
