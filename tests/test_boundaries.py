@@ -164,3 +164,11 @@ def test_the_list_of_pairs_loads_no_torch() -> None:
     loaded = modules_of_command(["list"])
     assert "compare.pairs" in loaded
     assert loaded & {"torch", "torchvision", "matplotlib", "tensorboard"} == set()
+
+
+def test_the_map_of_compare_names_every_room_once() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = [line for line in told.split("The rooms of `compare/`")[1].split("## ")[0].splitlines() if line[:2] == "| "]
+    named = [room for line in lines[1:] for room in line.split("|")[2].replace(" ", "").split(",")]
+    rooms = [p.stem for p in (ROOT / "compare").glob("*.py") if not p.stem.startswith("__")]
+    assert sorted(named) == sorted(rooms)

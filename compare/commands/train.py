@@ -39,7 +39,10 @@ def train(
     ] = None,
     init: Annotated[str | None, typer.Option(help="A network's start weights: he or xavier.  [default: he]")] = None,
     augment: Annotated[
-        str | None, typer.Option(help="none, or flip: half of the images mirrored.  [default: the model's]")
+        str | None,
+        typer.Option(
+            help="none; flip: half of the images mirrored; shift: and moved by up to a pixel.  [default: the model's]"
+        ),
     ] = None,
     rule: Annotated[
         str | None,
