@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compare.circuit import shorten
 from compare.parsing import WIRES
 from compare.records import Refusal
 
@@ -36,17 +37,25 @@ def given(assignments: Sequence[str]) -> tuple[dict[str, Array], dict[str, str]]
         value = array_of(name, text)
         if value is None:
             parts[name] = text
-        elif value.size == 0:
-            raise Refusal(f"{name}={text[:40]}: an empty array")
-        elif not np.isfinite(value).all():
-            raise Refusal(f"{name}={text[:40]}: a value must be finite")
         else:
             inputs[name] = value
     return inputs, parts
 
 
 def array_of(name: str, text: str) -> Array | None:
-    """Return the number, list or .npy file that text names as float64; None for any other text."""
+    """Return the number, list or .npy file that text names as float64; None for any other text.
+
+    Raises Refusal naming it for a file or list that cannot be read, and for what is empty or not finite.
+    """
+    value = _read(name, text)
+    if value is not None and value.size == 0:
+        raise Refusal(f"{name}={shorten(text)}: an empty array")
+    if value is not None and not np.isfinite(value).all():
+        raise Refusal(f"{name}={shorten(text)}: a value must be finite")
+    return value
+
+
+def _read(name: str, text: str) -> Array | None:
     if text.startswith("@") or text.endswith(".npy"):
         return _load(name, text.removeprefix("@"))
     try:
@@ -63,9 +72,14 @@ def array_of(name: str, text: str) -> Array | None:
 
 def _load(name: str, path: str) -> Array:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Refusal(f"{name}={path}: cannot be read as .npy: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
+        with open(path, "rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise Refusal(f"{name}={path}: cannot be read as .npy: {error.strerror or error}") from error
+    except (ValueError, EOFError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "too large"
+        raise Refusal(f"{name}={path}: cannot be read as .npy: {reason}") from error
+    if array.dtype.kind not in "iufb":
         raise Refusal(f"{name}={path}: holds no array of real numbers")
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # a longer float may become infinite: refused like any other
+        return array.astype(np.float64)

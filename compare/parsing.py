@@ -65,7 +65,7 @@ def parse(text: str, inputs: Mapping[str, Any], parts: Mapping[str, str] | None 
     unused = [name for name in (*inputs, *parts) if name not in reader.used]
     if unused:
         raise Refusal(f"{unused[0]} is given, but {shorten(text)!r} does not use it")
-    if not isinstance(output, str):
+    if not inputs or not isinstance(output, str):
         raise Refusal(f"{shorten(text)!r} has no input: a number has no gradient")
     return Circuit(text, tuple(inputs), tuple(reader.gates), output)
 
@@ -97,8 +97,9 @@ class _Reader:
                 warnings.simplefilter("ignore")  # "1 is not callable": said below, with its column
                 return ast.parse(text, mode="eval").body
         except SyntaxError as error:
-            column = max(0, (error.offset or 1) - 1)
-            raise Refusal(caret(text, min(column, len(text)), f"no expression: {error.msg:.60}")) from error
+            column = min(error.offset - 1, len(text)) if error.offset else len(text)  # no offset: it ends too soon
+            message = error.msg if error.offset else "something is missing here"
+            raise Refusal(caret(text, column, f"no expression: {message:.60}")) from error
         except (RecursionError, MemoryError, ValueError) as error:
             raise Refusal(f"{shorten(text)!r} cannot be read: too deeply nested, or no text") from error
 
@@ -247,7 +248,10 @@ class _Reader:
 def _kind(node: ast.AST) -> str:
     words = {ast.Attribute: "attribute access (.)", ast.Lambda: "lambda", ast.Compare: "a comparison",
              ast.Call: "calling a result", ast.IfExp: "if … else", ast.BoolOp: "and / or", ast.BinOp: "this operator",
-             ast.NamedExpr: ":="}  # fmt: skip
+             ast.NamedExpr: ":=", ast.UnaryOp: "this operator", ast.Starred: "* before a name",
+             ast.JoinedStr: "a text"}  # fmt: skip
     if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
         return "a comprehension"
+    if isinstance(node, ast.Constant):
+        return "a text" if isinstance(node.value, str | bytes) else f"{node.value}"
     return words.get(type(node), type(node).__name__.lower())

@@ -24,6 +24,8 @@ def explain(op: str, error: Exception, *values: Value) -> str:
     """Say what is wrong with these values at this gate: their shapes if those do not fit, else the entry."""
     shapes = [np.shape(value) for value in values]
     both = " and ".join(map(str, shapes))
+    if op == "matmul" and () in shapes:
+        return f"matmul: shapes {both}: a number has no matrix product; times is *"
     if op == "matmul" and not isinstance(error, ArithmeticError):
         return f"matmul: shapes {both} do not fit: the first needs as many columns as the second has rows"
     try:

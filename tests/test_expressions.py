@@ -1,5 +1,7 @@
 """Expressions as text: what is refused, where the caret stands, and where values come from."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ REFUSED = [
     ("1 + x/y", ("x=1", "y=0"), 5, "div(1, 0): division by zero"),
     ("1 + log(x)", ("x=-1",), 4, "log(-1): only positive numbers have a logarithm"),
     ("x + y", ("x=[1,2]", "y=[1,2,3]"), 2, "add: shapes (2,) and (3,) do not broadcast"),
+    ("x @ y", ("x=1", "y=[1,2]"), 2, "matmul: shapes () and (2,): a number has no matrix product"),
     ("é*x + ñ", ("x=1", "é=2"), 6, "no value for ñ"),
     ("x.T", ("x=1",), 0, "attribute access (.) is not allowed"),
     ("x + __import__('os')", ("x=1",), 4, "unknown function __import__"),
@@ -41,7 +44,10 @@ REFUSED = [
     ("max(x, x, x)", ("x=1",), 0, "max takes 2 wires and no option"),
     ("x[y]", ("x=[1]", "y=1"), 2, "an option is a whole number"),
     ("x; y", ("x=1",), 1, "no expression"),
-    ("'a' + x", ("x=1",), 0, "constant is not allowed"),
+    ("'a' + x", ("x=1",), 0, "a text is not allowed"),
+    ("x + True", ("x=1",), 4, "True is not allowed"),
+    ("1 + ~x", ("x=1",), 4, "this operator is not allowed"),
+    ("x * y +", ("x=1", "y=2"), 7, "something is missing here"),
 ]
 
 
@@ -58,8 +64,11 @@ def test_bad_input_is_refused_with_its_column_marked(text, assignments, column, 
 @pytest.mark.parametrize(("text", "assignments", "message"), [
     ("x", ("x=1", "y=2"), "y is given, but 'x' does not use it"),
     ("2 + 3", (), "has no input"),
+    ("exp(2)", (), "has no input"),
     ("a + b", ("a=b + 1", "b=a*2"), "a needs itself: the graph has a cycle, a -> b -> a"),
     ("x", ("x=nan",), "a value must be finite"),
+    ("x", ("x=-inf",), "a value must be finite"),
+    ("x", ("x=[1, NaN]",), "a value must be finite"),
     ("x", ("x=[]",), "an empty array"),
     ("x", ("x=[1,[2]]",), "no list of numbers"),
     ("x", ("x=none.npy",), "x=none.npy: cannot be read as .npy"),
@@ -88,10 +97,27 @@ def test_monsters_are_refused_at_once(text):
     assert len(str(refused.value)) < 400
 
 
-def test_a_pickled_array_is_refused(tmp_path):
-    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(Refusal, match=r"cannot be read as \.npy"):
-        read("sum(x)", f"x={tmp_path / 'x.npy'}")
+@pytest.mark.parametrize("kind", ["pickled", "pickle", "text", "empty", "vast", "long", "complex"])
+def test_a_file_that_holds_no_array_of_numbers_is_refused_in_a_line(kind, tmp_path):
+    path = tmp_path / "x.npy"
+    match kind:
+        case "pickled":
+            np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        case "pickle":
+            path.write_bytes(pickle.dumps([1, 2]))
+        case "text" | "empty":
+            path.write_text("1 2 3" if kind == "text" else "")
+        case "vast":  # a header alone, that claims 7 TiB
+            with path.open("wb") as file:
+                header = {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)}
+                np.lib.format.write_array_header_1_0(file, header)
+        case "long":  # infinite as float64, or already
+            np.save(path, np.array([np.longdouble("1e400")]))
+        case "complex":
+            np.save(path, np.array([1 + 2j]))
+    with pytest.raises(Refusal, match=r"x\.npy: (cannot be read as \.npy|holds no array|a value must)") as refused:
+        read("sum(x)", f"x={path}")
+    assert "\n" not in str(refused.value)
 
 
 def test_arrays_come_from_files(tmp_path):

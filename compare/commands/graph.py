@@ -44,8 +44,6 @@ def graph(
     transpose, reshape(x, (2, 3)), broadcast(x, (2, 3)).
     Exit status: 0 the witnesses agree, 1 they do not, 2 wrong input.
     """
-    from compare import circuit, readings, report
-    from compare.differ import BOUND
     from compare.given import array_of, given
     from compare.parsing import parse
 
@@ -58,6 +56,9 @@ def graph(
     if upstream is not None and flowing is None:
         raise Refusal(f"--upstream {upstream[:40]}: neither a number, a list nor a .npy file")
     collapsed = parse(expression, inputs, parts)
+    from compare import circuit, readings, report  # torch comes with these: a slip of the pen is told sooner
+    from compare.differ import BOUND
+
     opened = circuit.expand(collapsed) if expand else collapsed
     found = readings.read(opened, inputs, seed, flowing)
     out = report.console(quiet, json_to)
@@ -95,7 +96,7 @@ def _tell(out: Console, found: Readings, summed: bool) -> None:
     for name in found.circuit.inputs:
         w = found.wires[name]
         error = "" if w.error is None else f"{float(w.error.max()):.0e}"
-        numerical = "searched" if w.numerical is None else precise(w.numerical)
+        numerical = "searched" if w.numerical is None else "–" if error == "inf" else precise(w.numerical)
         row = (name, precise(w.grad), precise(w.ref_grad), numerical, error, f"{w.noise_units:.2f}")
         table.add_row(*map(escape, row), _verdict(w.verdict is Verdict.AGREE))
     out.print()
