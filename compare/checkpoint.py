@@ -68,7 +68,7 @@ def load(folder: Path) -> Checkpoint:
     found = sorted(folder.glob(PATTERN))
     if not found:
         done = (folder / "result.json").is_file()
-        why = "it is complete" if done else "it ended before its first one; start it again"
+        why = "it is complete" if done else "it ended before its first one, or its loss was not finite; start it again"
         raise Refusal(f"--resume {folder}: there is no checkpoint in it: {why}")
     path = found[-1]
     try:

@@ -45,6 +45,8 @@ def with_option(name: str, options: Mapping[str, Any], option: str, value: float
     flag = f"--{option.replace('_', '-')} {value:g}"
     if name not in takers:
         raise Refusal(f"{flag}: {name} has no {option}; {', '.join(takers)} have")
+    if not math.isfinite(value):
+        raise Refusal(f"{flag}: a finite number")
     if option in options:
         raise Refusal(f"{flag}: --rule says {option}={options[option]:g} already; give one of them")
     return {**options, option: value}

@@ -8,6 +8,7 @@ from compare.commands import bench, board, check, data, experiment, graph, listi
 from compare.records import Refusal
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+CLOSED = 141  # and for one whose reader has gone, such as `| head`
 
 app = typer.Typer(
     name="gradtwin",
@@ -43,6 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
         status = app([a for a in arguments if a != "--debug"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        status = CLOSED  # typer would say 1, which here means that something differs
     except Exception as error:
         if debug:
             raise

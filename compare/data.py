@@ -104,7 +104,7 @@ def load(source: str = "auto", root: Path | None = None, seed: int = 0) -> Datas
     if colon and kind in ("folder", "npz"):
         raise Refusal(f"--data {source}: a path is missing after the colon")
     known = ", ".join(SOURCES)
-    if Path(source).expanduser().exists():
+    if source and Path(source).expanduser().exists():
         meant: str | None = ("folder:" if Path(source).expanduser().is_dir() else "npz:") + source
     else:
         names = [name.partition(":")[0] for name in SOURCES]
@@ -125,18 +125,19 @@ def from_arrays(
 ) -> Dataset:
     """Make a Dataset of arrays a user has; without test a sixth of them is withheld as the test part.
 
-    images (N, H, W, 3), whole numbers 0…255; labels (N,), integers 0…C-1, which are also the classes' names
-    if none are given. Raises Refusal for wrong shapes, NaN, fractions, labels that are no integers or name
-    no class.
+    images (N, H, W, 3), whole numbers 0…255; labels (N,), integers 0…C-1. Without classes, C is what the
+    training part's labels say, and the labels are the names. Raises Refusal for wrong shapes, NaN, fractions,
+    labels that are no integers or name no class.
     """
     checked = [_check(images, labels, name)]
     if test is not None:
         checked.append(_check(*test, f"{name} (test)"))
     largest = max(int(y.max()) for _, y in checked)
     if classes is None:
-        if largest >= sum(len(y) for _, y in checked):
-            raise Refusal(f"{name}: a label of {largest:,} among {len(labels):,} images; labels are 0…C-1")
-        classes = tuple(str(label) for label in range(largest + 1))
+        known = int(checked[0][1].max())
+        if known >= len(labels):
+            raise Refusal(f"{name}: a label of {known:,} among {len(labels):,} images; labels are 0…C-1")
+        classes = tuple(str(label) for label in range(known + 1))
     if largest >= len(classes):
         raise Refusal(
             f"{name}: a label of {largest} names no class; the {len(classes)} classes have labels 0…{len(classes) - 1}"

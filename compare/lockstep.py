@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["BOUND", "Drift", "Epoch", "Flag", "Step", "accuracy", "batch_of", "scores", "steps_of", "train"]
 
 
+class Diverged(Refusal):
+    """The loss is not finite on both sides: from here nothing can be learnt, however often it is tried."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of both sides; step and epoch count from 1. batch holds rows of the training set."""
@@ -177,7 +181,7 @@ class Training:
         lost = [name for name, s in (("scratch", a), ("ref", b)) if not math.isfinite(s.loss)]
         if len(lost) == 2:
             where = f"at step {self.step} (epoch {self.feed.epoch}) on both sides (scratch {a.loss}, ref {b.loss})"
-            raise Refusal(f"the loss is not finite {where}; try a smaller --lr than {self.plan.lr:g}")
+            raise Diverged(f"the loss is not finite {where}; try a smaller --lr than {self.plan.lr:g}")
         outside = max(d.noise_units for d in (loss, grads, params)) > BOUND or rates_differ(a.lr, b.lr)
         if (lost or (outside and self.controls)) and self.flag is None:
             self.flag = blame(Scene(self.step, X, y, self.scratch, self.ref, a, b), self.shadow, strayed)

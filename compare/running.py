@@ -82,16 +82,17 @@ def _train(going: Session, runs: Path | None, out: Console, json_to: str | None)
             report.write_json(f"{folder}/result.json", "train", plan.seed, images.name, body)
         over = result.complete or result.last.lost
     except Refusal as error:
+        over = isinstance(error, lockstep.Diverged)  # from any checkpoint it would end there again
         raise Refusal(f"{error}{_logged(going)}") from error
     except OSError as error:  # a full disk, for example
         raise Refusal(f"the log cannot be written: {error.strerror}{_logged(going)}") from error
     finally:
         with suppress(OSError):  # was told already
             going.close(over)
-    report.write_json(json_to, "train", plan.seed, images.name, body)
     out.print(outcome.table(result))
     for line in signs.remarks(found) + outcome.remarks(result, folder, logging):
         out.print(line, soft_wrap=True, markup=False)
+    report.write_json(json_to, "train", plan.seed, images.name, body)
     return int(result.flagged is not None) if over else INTERRUPTED
 
 

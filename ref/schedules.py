@@ -31,6 +31,8 @@ def constant(optimizer: Optimizer, steps: int, warmup: int = 0) -> LRScheduler:
 
 def step(optimizer: Optimizer, steps: int, drops: int = 2, factor: float = 0.1, warmup: int = 0) -> LRScheduler:
     """Fall by factor, drops times."""
+    if drops < 0:
+        raise ValueError(f"drops must be at least 0, not {drops}")
     return _warmed(StepLR(optimizer, math.ceil(_left(steps, warmup) / (drops + 1)), factor), warmup)
 
 

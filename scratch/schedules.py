@@ -27,6 +27,8 @@ def constant(step: int, lr: float, steps: int, warmup: int = 0) -> float:
 def step(step: int, lr: float, steps: int, drops: int = 2, factor: float = 0.1, warmup: int = 0) -> float:
     """Fall by factor, drops times in T steps: lr · factor^⌊t / period⌋ with period = ⌈T / (drops + 1)⌉."""
     t, T = _after_warm_up(step, steps, warmup)
+    if drops < 0:
+        raise ValueError(f"drops must be at least 0, not {drops}")
     return warm_up(step, lr, warmup) if t < 0 else lr * factor ** (t // math.ceil(T / (drops + 1)))
 
 

@@ -150,7 +150,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: 
 def test_a_folder_without_checkpoints_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="no such folder"):
         checkpoint.load(tmp_path / "none")
-    with pytest.raises(Refusal, match="it ended before its first one; start it again"):
+    with pytest.raises(Refusal, match="it ended before its first one, or its loss was not finite"):
         checkpoint.load(tmp_path)
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(Refusal, match="it is complete"):

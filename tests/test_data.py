@@ -127,6 +127,12 @@ def test_labels_without_class_names() -> None:
         from_arrays(*numbered(2))
 
 
+def test_a_test_label_that_the_training_part_does_not_know_is_refused() -> None:
+    images, labels = numbered(30)
+    with pytest.raises(Refusal, match=r"a label of 3 names no class; the 3 classes have labels 0…2"):
+        from_arrays(images, labels, test=(images, labels + 1))
+
+
 def test_a_test_part_of_another_size_is_refused() -> None:
     with pytest.raises(Refusal, match=r"test images are \(4, 4, 3\), the others \(2, 2, 3\)"):
         from_arrays(*numbered(30), test=numbered(6, (4, 4)))

@@ -1,5 +1,7 @@
 """What can be refused before any work is done is refused then: the files and folders that a command is to write."""
 
+import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,19 @@ def test_ctrl_c_ends_any_command_with_one_line_and_130(
     assert ended.value.code == 130
     assert capsys.readouterr().err == "gradtwin: interrupted\n"
     assert not to.exists()
+
+
+def test_a_reader_that_has_gone_ends_a_command_as_a_shell_would_and_not_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("compare.check.verify", gone)
+    monkeypatch.setattr("sys.stdout", io.StringIO())  # typer puts a quiet one in its place
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verify", "l2", "--data", "synthetic"])
+    assert ended.value.code == 141
+
+
+def test_two_opposite_options_of_bench_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--quick and --full: give one of them" in refused(capsys, "bench", "l2", "--quick", "--full")

@@ -115,6 +115,13 @@ def test_a_warm_up_as_long_as_the_run_is_refused_on_both_sides(name, warmup):
         ref.schedules.SCHEDULES[name](optimizer(0.1), 10, warmup=warmup)
 
 
+def test_fewer_drops_than_none_are_refused_on_both_sides():
+    with pytest.raises(ValueError, match="drops must be at least 0, not -1"):
+        scratch.schedules.step(0, 0.1, 10, drops=-1)
+    with pytest.raises(ValueError, match="drops must be at least 0, not -1"):
+        ref.schedules.step(optimizer(0.1), 10, drops=-1)
+
+
 def groups(*lrs):
     return torch.optim.SGD([{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in lrs], 0.1)
 

@@ -207,7 +207,36 @@ def test_a_rate_that_blows_up_names_step_side_and_log(
     assert "the loss is not finite at step 2 (epoch 1) on both sides (scratch " in error
     (folder,) = tmp_path.iterdir()
     assert f"logged until then in {folder}" in error
-    assert not (folder / "result.json").exists()
+    assert sorted(p.name for p in folder.iterdir()) == ["drift", "ref", "scratch"]  # nothing to go on from
+    assert run("--resume", str(folder)) == 2
+    assert "its loss was not finite; start it again" in capsys.readouterr().err
+
+
+def test_more_threads_than_cores_are_refused(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cores = os.cpu_count() or 1
+    assert run("svm", "--data", source, "--no-log", "--threads", str(cores + 1)) == 2
+    assert f"--threads {cores + 1}: this machine has {cores} cores" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["nan", "inf"])
+def test_a_weight_decay_that_is_not_finite_is_refused(
+    source: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("svm", "--data", source, "--no-log", "--weight-decay", word) == 2
+    assert f"--weight-decay {word}: a finite number" in capsys.readouterr().err
+
+
+def test_figures_are_told_even_where_the_json_cannot_be_written(
+    source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("compare.report.write_json", full)
+    assert run("svm", "--data", source, "--no-log", "--json", "-", *FAST) == 2
+    told = capsys.readouterr()
+    assert "no space left" in told.err
+    assert "test accuracy" in told.out + told.err
 
 
 def test_ctrl_c_reports_what_was_done(source: str, tmp_path: Path) -> None:

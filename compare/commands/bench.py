@@ -54,6 +54,8 @@ def bench(
     from compare.pairs import select
     from compare.races import tasks
 
+    if quick and full:
+        raise Refusal("--quick and --full: give one of them")
     names = list(pairs or ())
     own = (step_race.NAME, numgrad_race.NAME, graph_race.NAME)
     with_step, with_numerical, with_graph = (not names or name in names for name in own)

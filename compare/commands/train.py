@@ -142,6 +142,8 @@ def train(
     if scratch is not None:
         plan = own.put(plan, scratch)
     _check(plan, clip)
+    if threads > (cores := os.cpu_count() or threads):
+        raise Refusal(f"--threads {threads}: this machine has {cores} cores; more threads would wait for each other")
     for option, given in (("hidden", hidden), ("init", init)):
         if given is not None and not chosen.hidden:
             raise Refusal(f"--{option} {given}: for a network only; {model} has no hidden layer")
