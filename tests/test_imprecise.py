@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from compare.check import check
+from compare.check import DTYPES, check, generator
 from compare.kinds import cast
 from compare.pairs import TABLE
 from compare.records import Case, Verdict
 from compare.report import exit_status
 from compare.sides import standing_in
-from scratch import layers, norms
+from scratch import layers, norms, penalties
 
 PAIR = {p.name: p for p in TABLE}
 RNG = np.random.default_rng(0)
@@ -109,3 +109,56 @@ def test_what_shrinks_but_is_too_large_for_any_sum_is_unstable():
     assert found["dX"].verdict is Verdict.DIFFER
     (cause,) = found["dX"].causes
     assert cause.cause.startswith("numerically unstable: it shrinks with the precision")
+
+
+def cancelling(K):
+    def l2(W, reg):
+        """Σ W² as Σ (W + K)² − 2 K W − K²: right, and its rounding is about K² times that of W²."""
+        k, reg = W.dtype.type(K), W.dtype.type(reg)
+        return reg * np.sum((W + k) ** 2 - 2 * k * W - k * k), {"W": 2 * reg * W}
+
+    return l2
+
+
+def verdicts(l2, dtype="float32"):
+    case = next(iter(PAIR["l2"].cases(generator(0, "l2"), None)))
+    with standing_in({"scratch.penalties": SimpleNamespace(l2=l2)}):
+        return {f.quantity: f for f in check(PAIR["l2"], case, dtype)}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_unstable_formula_is_imprecise(dtype):
+    found = verdicts(cancelling(200), dtype=dtype)
+    assert found["value"].verdict is Verdict.IMPRECISE
+    assert found["value"].message.startswith("rounding explains it, ")
+    assert found["value"].noise_units > 5
+    assert found["dW"].verdict is Verdict.AGREE
+    assert exit_status(list(found.values())) == 0
+    assert exit_status(list(found.values()), strict=True) == 1
+
+
+def float16_inside(W, reg):
+    value, grads = penalties.l2(W.astype(np.float16).astype(W.dtype), reg)
+    return value, {"W": grads["W"].astype(W.dtype)}
+
+
+def float32_inside(W, reg):
+    value, grads = penalties.l2(W.astype(np.float32), reg)
+    return W.dtype.type(value), {"W": grads["W"].astype(W.dtype)}
+
+
+def slightly_wrong(W, reg):
+    """A relative error of 1e-5: some ninety units in the last place of float32."""
+    value, grads = penalties.l2(W, reg)
+    return value * W.dtype.type(1 + 1e-5), {"W": grads["W"] * W.dtype.type(1 + 1e-5)}
+
+
+@pytest.mark.parametrize("function", [float16_inside, slightly_wrong])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_error_that_does_not_shrink_with_the_precision_differs(function, dtype):
+    assert verdicts(function, dtype=dtype)["dW"].verdict is Verdict.DIFFER
+
+
+def test_float32_inside_differs_where_float64_was_asked_for():
+    assert verdicts(float32_inside, dtype="float64")["dW"].verdict is Verdict.DIFFER
+    assert verdicts(float32_inside, dtype="float32")["dW"].verdict is Verdict.AGREE
