@@ -79,10 +79,14 @@ def caret(text: str, column: int, message: str, margin: int = len("gradtwin: err
 
     margin is what the command line prints before the first line.
     """
+    from rich.cells import cell_len
+
     start = max(0, column - 40)
     head = "…" if start else ""
-    shown = head + text[start : column + 30].replace("\n", " ") + ("…" if column + 30 < len(text) else "")
-    return f"{shown}\n{' ' * (margin + len(head) + column - start)}^ column {column + 1}: {message}"
+    shown = head + text[start : column + 30] + ("…" if column + 30 < len(text) else "")
+    shown = "".join(c if c.isprintable() else " " for c in shown)  # a terminal would obey a control character
+    before = cell_len(shown[: len(head) + column - start])  # some letters are two columns wide, some none
+    return f"{shown}\n{' ' * (margin + before)}^ column {column + 1}: {message}"
 
 
 def fresh(op: str, taken: set[str]) -> str:

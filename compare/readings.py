@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from compare.records import Array
 
 FULL = 64  # an input with more entries is searched in random directions instead of entry by entry
+LARGEST = 10**7  # entries of one wire: the replays keep some twenty copies of each, at 8 bytes an entry
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,10 @@ def apart(a: Readings, b: Readings) -> float:
 
 def _scratch(circuit: Circuit, inputs: Mapping[str, Array]) -> dict[str, Any]:
     node = side("scratch", "graph.Node")
-    gates: Any = Gates("scratch")
-    return run(circuit, gates, {name: node(value) for name, value in inputs.items()})
+    for name, value in inputs.items():
+        if np.size(value) > LARGEST:
+            raise Refusal(f"{name} has {np.size(value):,} entries; at most {LARGEST:,} are read: give a part of it")
+    return run(circuit, Bounded("scratch"), {name: node(value) for name, value in inputs.items()})
 
 
 class Gates:
@@ -130,6 +133,33 @@ class Gates:
         gate = side(self.package, f"graph.{op}")
         setattr(self, op, gate)
         return gate
+
+
+class Bounded(Gates):
+    """The gates of one side that refuse, before they compute, an array of more than LARGEST entries."""
+
+    def __getattr__(self, op: str) -> Any:
+        gate = side(self.package, f"graph.{op}")
+
+        def bounded(*args: Any, **options: Any) -> Any:
+            shapes = [np.shape(getattr(a, "value", a)) for a in args]
+            if len(shapes) == 2 and (made := _made(op, *shapes)) > LARGEST:
+                both = " and ".join(map(str, shapes))
+                raise ValueError(f"{op}: shapes {both} make an array of {made:,} entries; at most {LARGEST:,}")
+            return gate(*args, **options)
+
+        setattr(self, op, bounded)
+        return bounded
+
+
+def _made(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """Entries that a gate of two makes of these shapes; 0 where they do not fit, which the gate itself tells."""
+    try:
+        if op != "matmul":
+            return math.prod(np.broadcast_shapes(a, b))
+        return math.prod((*np.broadcast_shapes(a[:-2], b[:-2]), *a[-2:-1], *b[-1:] * (len(b) > 1)))
+    except ValueError:
+        return 0
 
 
 def _ask(circuit: Circuit, constants: Mapping[str, Array], upstream: Array) -> Any:

@@ -125,3 +125,29 @@ def test_arrays_come_from_files(tmp_path):
     found = read("sum(W @ x)", f"W=@{tmp_path / 'weights.npy'}", "x=[1, 2, 3]")
     assert found.wires["x"].grad.tolist() == [3, 5, 7]
     assert found.verdict is Verdict.AGREE
+
+
+def test_the_caret_counts_columns_of_the_terminal_and_control_characters_are_not_shown():
+    with pytest.raises(Refusal) as wide:
+        read("中中 + q", "中中=1")
+    assert str(wide.value).split("\n")[1].index("^") == len("gradtwin: error: ") + 2 * 2 + 3
+    with pytest.raises(Refusal) as control:
+        read("x + \x1b[31m y", "x=1", "y=1")
+    assert "\x1b" not in str(control.value)
+
+
+@pytest.mark.parametrize(("text", "made"), [("sum(c*r)", "mul: shapes (4000, 1) and (1, 4000) make"),
+                                            ("sum(c @ r)", "matmul: shapes (4000, 1) and (1, 4000) make")])  # fmt: skip
+def test_a_gate_that_would_fill_the_memory_is_refused_before_it_computes(text, made, monkeypatch):
+    monkeypatch.setattr("scratch.graph.mul", lambda *args: pytest.fail("it computed"))
+    monkeypatch.setattr("scratch.graph.matmul", lambda *args: pytest.fail("it computed"))
+    inputs = {"c": np.ones((4000, 1)), "r": np.ones((1, 4000))}
+    with pytest.raises(Refusal, match="an array of 16,000,000 entries; at most 10,000,000") as refused:
+        readings.read(parse(text, inputs), inputs)
+    assert made in str(refused.value)
+    assert "^ column" in str(refused.value)
+
+
+def test_an_input_larger_than_a_wire_may_be_is_refused():
+    with pytest.raises(Refusal, match="x has 10,000,001 entries; at most 10,000,000"):
+        readings.read(parse("sum(x)", ["x"]), {"x": np.broadcast_to(1.0, 10_000_001)})
