@@ -6,8 +6,11 @@ gate times the local gradient of a wire is what flows into that wire.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from compare.circuit import Gate, shorten
 from compare.layout import GATE, Layout, Point, layout
@@ -45,7 +48,7 @@ def picture(found: Readings, dot: bool = True) -> Figure:
 
     where = placed(found, dot)
     circuit = found.circuit
-    names = 0.115 * max(map(len, circuit.inputs)) + 0.1  # inputs carry their names on the left
+    names = 0.115 * max(map(cell_len, circuit.inputs)) + 0.1  # inputs carry their names on the left
     left, low = -MARGIN - names + GATE / 2, where.low - MARGIN - 0.1
     width, height = where.width + MARGIN - left, where.height + 2 * MARGIN + 0.85
     width = max(width, 0.115 * len(shorten(circuit.text, 80)) + MARGIN, 3.6)
@@ -75,16 +78,29 @@ def picture(found: Readings, dot: bool = True) -> Figure:
     return figure
 
 
-def save(found: Readings, path: Path) -> None:
-    """Write the picture as PNG or SVG, by the file's ending. Raises Refusal where it cannot be written."""
+def save(found: Readings, path: Path) -> str:
+    """Write the picture as PNG or SVG, by the file's ending; returns the letters that a PNG shows as boxes.
+
+    Raises Refusal where it cannot be written.
+    """
     import matplotlib
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gradtwin"}):
+        with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gradtwin"}):
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # told in our words
             picture(found).savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from error
+    return "" if path.suffix == ".svg" else unknown(shorten(found.circuit.text, 80) + "".join(found.circuit.inputs))
+
+
+def unknown(text: str) -> str:
+    """The letters of text that the picture's fonts do not have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in ("serif", "monospace")]
+    return "".join(sorted(c for c in set(text) if any(not font.get_char_index(ord(c)) for font in fonts)))
 
 
 def _curve(axes: Axes, route: tuple[Point, ...]) -> None:

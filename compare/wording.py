@@ -55,7 +55,7 @@ def _key(value: Any) -> str:
 def number(x: float) -> str:
     """Two decimals, as in the lecture; where those would say nothing, three digits and a power of ten."""
     if x == 0 or not np.isfinite(x):
-        return f"{x:.2f}".replace("-", "−")
+        return f"{x + 0.0:.2f}".replace("-", "−")  # + 0.0: no −0.00
     text = f"{x:.2f}" if 0.01 <= abs(x) < 10_000 else f"{x:.2e}"
     return text.replace("-", "−")
 
@@ -76,7 +76,7 @@ def precise(x: Array | None) -> str:
     if x is None:
         return "–"
     if x.ndim == 0:
-        return f"{float(x):.6g}"
+        return f"{float(x) + 0.0:.6g}"
     if x.size <= 4:
         return np.array2string(x, precision=4, separator=", ").replace("\n", "")
     return f"{'×'.join(map(str, x.shape))} ‖{float(np.linalg.norm(x)):.6g}‖"

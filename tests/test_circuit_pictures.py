@@ -163,3 +163,18 @@ def test_a_large_circuit_is_told_as_a_table_and_not_drawn(tmp_path):
         draw.save(many, tmp_path / "many.png")
     assert not list(Path(tmp_path).iterdir())
     assert len(graphdef.graph_def(many)) > 10_000
+
+
+def test_letters_that_no_font_has_are_told_and_warn_of_nothing(tmp_path):
+    found = read("中中 + é*λ", "中中=1", "é=2", "λ=3")
+    assert draw.save(found, tmp_path / "circuit.png") == "中"
+    assert draw.save(found, tmp_path / "circuit.svg") == ""
+    assert "中中" in (tmp_path / "circuit.svg").read_text(encoding="utf-8")
+    narrow = read("ab + é*λ", "ab=1", "é=2", "λ=3")
+    wide = [draw.picture(x).get_figwidth() for x in (found, narrow)]
+    assert wide[0] == pytest.approx(wide[1] + 2 * 0.115)  # room for two letters of two columns each
+
+
+def test_a_zero_has_no_sign():
+    assert wording.number(-0.0) == "0.00"
+    assert wording.precise(np.asarray(-0.0)) == "0"

@@ -126,8 +126,11 @@ def _write(found: Readings, png: Path | None, svg: Path | None, html: Path | Non
     written = []
     for path in (png, svg):
         if path is not None:
-            draw.save(found, path)
-            written.append(str(path))
+            boxes = draw.save(found, path)
+            why = (
+                f" (boxes stand for {boxes}, which matplotlib's fonts lack; --svg and --html show it)" if boxes else ""
+            )
+            written.append(f"{path}{why}")
     if html is not None:
         player.save(found, html)
         written.append(str(html))
