@@ -6,6 +6,7 @@ import hashlib
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +189,7 @@ def remarks(result: Result, folder: str | None, logging: float = 0.0) -> list[st
     if not result.complete:
         how = "ended" if result.last.lost else "interrupted"
         lines.insert(0, f"{how} after step {result.last.step:,} of {result.steps:,}")
-    if not result.complete and folder is not None and not last.lost:
+    if not result.complete and folder is not None and any(Path(folder).glob("checkpoint-*.npz")):
         lines.append(f"to go on: gradtwin train --resume {folder}")
     lines.append(f"weights, SHA-256: scratch {digest(last.scratch.params)}, ref {digest(last.ref.params)}")
     if folder is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from compare.forms import Rule
 from compare.records import Refusal
 from compare.sides import side
 from compare.states import Kept, Side
+from compare.user import aside
 
 if TYPE_CHECKING:
     from compare.records import Array
@@ -146,8 +148,9 @@ class Scratch:
 
     def update(self, grads: Mapping[str, Array], lr: float) -> None:
         """Take the step."""
-        for name, p in self.params.items():
-            self.rules[name].update(p, grads[name], self.own[name], lr)
+        with aside() if self.plan.scratch else nullcontext():
+            for name, p in self.params.items():
+                self.rules[name].update(p, grads[name], self.own[name], lr)
         self.done += 1
 
     def step(self, X: Array, y: Array) -> Side:
@@ -162,10 +165,10 @@ class Scratch:
                 value, grads = self.gradient(*self.seen)
                 lr = self.lr()
                 self.update(grads, lr)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, Refusal) or not self.plan.scratch:
                 raise
-            told = f"{type(error).__name__}: {error}"
+            told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise Refusal(f"--scratch {self.plan.scratch} raised at step {self.done + 1}: {told}") from error
         seconds = time.perf_counter() - begin
         if self.watched:

@@ -100,7 +100,7 @@ def find(module: ModuleType, path: Path, name: str) -> Any:
     for part in name.split("."):
         if not hasattr(found, part):
             public = [n for n in vars(found) if not n.startswith("_")]
-            close = difflib.get_close_matches(part, public, 1, cutoff=0.4)
+            close = difflib.get_close_matches(part, public, 1, cutoff=0.6)
             hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(candidates(module)) or 'nothing'}"
             raise Refusal(f"{path} has no {part!r}: {hint}")
         found = getattr(found, part)

@@ -90,7 +90,7 @@ def _train(going: Session, runs: Path | None, out: Console, json_to: str | None)
         with suppress(OSError):  # was told already
             going.close(over)
     out.print(outcome.table(result))
-    for line in signs.remarks(found) + outcome.remarks(result, folder, logging):
+    for line in signs.remarks(found) + outcome.remarks(result, folder, logging) + own.advice(plan, result.flagged):
         out.print(line, soft_wrap=True, markup=False)
     report.write_json(json_to, "train", plan.seed, images.name, body)
     return int(result.flagged is not None) if over else INTERRUPTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class User:
         if self.late >= LATE:
             raise TimeoutError(f"not asked again: {LATE} calls took longer than {self.seconds:g} s")
         try:
-            with _limited(self.seconds):
+            with _limited(self.seconds), aside():
                 return call(*args, **options)
         except TimeoutError:
             self.late += 1
@@ -61,6 +62,11 @@ class User:
         except BaseException as error:
             name, text = raised(error, str(self.path))
             raise getattr(builtins, name)(text) from error
+
+
+def aside() -> contextlib.redirect_stdout[Any]:
+    """What the code prints goes to standard error: standard output is gradtwin's own, such as --json -."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager

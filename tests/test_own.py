@@ -11,73 +11,7 @@ from compare import own
 from compare.cli import main
 from compare.records import Refusal
 
-CODE = '''
-import numpy as np
-
-def adam(w, dw, config=None):
-    """The course's form; STUCK stops the count of steps."""
-    config = {"m": np.zeros_like(w), "v": np.zeros_like(w), "t": 0} | (config or {})
-    config["t"] = min(config["t"] + 1, STUCK)
-    config["m"] = 0.9 * config["m"] + 0.1 * dw
-    config["v"] = 0.999 * config["v"] + 0.001 * dw**2
-    m, v = config["m"] / (1 - 0.9 ** config["t"]), config["v"] / (1 - 0.999 ** config["t"])
-    return w - config["learning_rate"] * m / (np.sqrt(v) + 1e-8), config
-
-class Momentum:
-    """Scratch's form."""
-    def __init__(self, momentum=0.9):
-        self.momentum = momentum
-    def init(self, param):
-        return {"momentum_buffer": np.zeros_like(param), "count": 0}
-    def update(self, param, grad, state, lr):
-        state["count"] += 1
-        state["momentum_buffer"] *= self.momentum if state["count"] != STUCK else 0
-        state["momentum_buffer"] += grad
-        param -= lr * state["momentum_buffer"]
-
-def softmax_loss(scores, y):
-    s = scores - scores.max(axis=1, keepdims=True)
-    p = np.exp(s)
-    p /= p.sum(axis=1, keepdims=True)
-    value = -np.log(p[np.arange(len(y)), y]).mean()
-    p[np.arange(len(y)), y] -= 1
-    return value, p / (len(y) - WRONG)
-
-def svm_loss(W, X, y, reg):
-    S, N = X @ W, len(y)
-    margins = np.maximum(0, S - S[np.arange(N), y][:, None] + 1)
-    margins[np.arange(N), y] = 0
-    k = (margins > 0).astype(X.dtype)
-    k[np.arange(N), y] = -k.sum(axis=1)
-    return margins.sum() / N + reg * (W * W).sum(), X.T @ k / N + (2 - WRONG) * reg * W
-
-class TwoLayerNet:
-    def __init__(self, input_size, hidden_size, output_size):
-        assert (input_size, hidden_size, output_size) == (108, 5, 3)
-        self.params = {}
-    def loss(self, X, y=None, reg=0.0):
-        W1, b1, W2, b2 = (self.params[k] for k in ("W1", "b1", "W2", "b2"))
-        hidden = np.maximum(0, X @ W1 + b1)
-        scores = hidden @ W2 + (1 + WRONG) * b2
-        if y is None:
-            return scores
-        value, d = softmax_loss(scores, y)
-        d *= (len(y) - WRONG) / len(y)
-        dhidden = d @ W2.T
-        dhidden[hidden <= 0] = 0
-        grads = {"W1": X.T @ dhidden + 2 * reg * W1, "W2": hidden.T @ d + 2 * reg * W2}
-        return value + reg * ((W1**2).sum() + (W2**2).sum()), grads | {"b1": dhidden.sum(0), "b2": d.sum(0)}
-
-def raises(w, dw, lr):
-    if STUCK == 0 and w.size > 100:
-        raise OverflowError("too large")
-    return w - lr * dw
-
-def scribbles(params, X, y, reg, penalty="l2", decay_bias=False):
-    from scratch import linear
-    X *= 1 + WRONG
-    return linear.softmax_objective(params, X, y, reg)
-'''
+CODE = Path(__file__).with_name("user_parts.py").read_text()
 
 
 @pytest.fixture
@@ -114,7 +48,10 @@ KINDS = [
     ("softmax_loss", "loss", ("softmax",)),
     ("svm_loss", "objective", ("svm",)),
     ("TwoLayerNet", "model", ("two-layer", "--hidden", "5")),
+    ("Renamed", "model", ("two-layer", "--hidden", "5")),
+    ("momentum", "rule", ("softmax", "--momentum", "0.8", "--schedule", "constant")),  # 0.8: its config
     ("scribbles", "objective", ("softmax",)),
+    ("centres", "objective", ("svm",)),
 ]
 
 
@@ -132,6 +69,7 @@ FAULTS = [
     ("svm_loss", {"wrong": 1}, 1, "gradient"),
     ("TwoLayerNet", {"wrong": 1}, 2, "forward"),
     ("scribbles", {"wrong": 1}, 1, "batch"),
+    ("centres", {"wrong": 1}, 1, "batch"),
 ]
 
 
@@ -139,7 +77,7 @@ FAULTS = [
 def test_what_is_wrong_is_flagged_where_it_first_acts(
     name: str, fault: dict[str, int], step: int, stage: str, source: str, tmp_path: Path
 ) -> None:
-    arguments = next(k[2] for k in KINDS if k[0] == name)
+    arguments = next((k[2] for k in KINDS if k[0] == name), ("svm",))
     flag = train(source, f"{written(tmp_path, **fault)}:{name}", *arguments)["flagged"]
     assert (flag["step"], flag["stage"]) == (step, stage)
     if name == "softmax_loss":
@@ -154,6 +92,14 @@ def test_what_is_wrong_is_flagged_where_it_first_acts(
         (("softmax", "--scratch", "no.py:step"), "there is no file no.py"),
         (("softmax", "--rule", "adam", "--scratch", "{}:adam", "--resync"), "--resync: the rule of"),
         (("two-layer", "--scratch", "{}:softmax_loss"), "stands in for that of a linear model; two-layer is a network"),
+        (("softmax", "--scratch", "{}:ends"), "is not understood as an update rule"),
+        (("softmax", "--scratch", "{}:nothing"), "its value is None, not one number"),
+        (("svm", "--scratch", "{}:vector"), "its value is an array of shape (20,), not one number"),
+        (("svm", "--scratch", "{}:cut"), "the gradient of W has shape (108, 3), not (109, 3)"),
+        (("two-layer", "--hidden", "5", "--scratch", "{}:Without"), "it has no dict of weights called params"),
+        (("two-layer", "--hidden", "5", "--scratch", "{}:Other"), "its params are weights; the model has W1, b1"),
+        (("two-layer", "--hidden", "5", "--scratch", "{}:Silent"), "must return the value and a dict of gradients"),
+        (("two-layer", "--hidden", "5", "--scratch", "{}:Layers"), "Layers() raised TypeError"),
         (("two-layer", "--penalty", "l1", "--hidden", "5", "--scratch", "{}:TwoLayerNet"), "with an L2 penalty"),
     ],
 )
@@ -167,6 +113,25 @@ def test_what_cannot_be_trained_is_said(
     error = capsys.readouterr().err
     assert told in error
     assert len(error.splitlines()) == 1
+
+
+def test_what_it_prints_leaves_the_json_alone(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = f"{written(tmp_path)}:printing"
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "softmax", "--rule", "sgd", "--scratch", code, "--data", source, "--no-log", "--quiet",
+              "--json", "-", "--epochs", "1", "--batch-size", "40"])  # fmt: skip
+    told = capsys.readouterr()
+    assert json.loads(told.out)["flagged"] is None
+    assert "a line of its own" in told.err
+
+
+def test_a_right_rule_of_another_convention_is_told_how_to_find_its_name(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        main(["train", "softmax", "--rule", "momentum", "--scratch", f"{written(tmp_path)}:printing", "--data", source,
+              "--no-log", "--epochs", "1", "--batch-size", "40"])  # fmt: skip
+    assert "which convention it follows: gradtwin check mine_1e+09_0.py:printing" in capsys.readouterr().out
 
 
 def test_a_changed_file_is_not_gone_on_with(
