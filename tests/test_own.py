@@ -49,6 +49,7 @@ KINDS = [
     ("svm_loss", "objective", ("svm",)),
     ("TwoLayerNet", "model", ("two-layer", "--hidden", "5")),
     ("Renamed", "model", ("two-layer", "--hidden", "5")),
+    ("Fields", "model", ("two-layer", "--hidden", "5")),
     ("momentum", "rule", ("softmax", "--momentum", "0.8", "--schedule", "constant")),  # 0.8: its config
     ("scribbles", "objective", ("softmax",)),
     ("centres", "objective", ("svm",)),
@@ -99,6 +100,8 @@ def test_what_is_wrong_is_flagged_where_it_first_acts(
         (("two-layer", "--hidden", "5", "--scratch", "{}:Without"), "it has no dict of weights called params"),
         (("two-layer", "--hidden", "5", "--scratch", "{}:Other"), "its params are weights; the model has W1, b1"),
         (("two-layer", "--hidden", "5", "--scratch", "{}:Silent"), "must return the value and a dict of gradients"),
+        (("softmax", "--scratch", "{}:Leaves"), "raised at step 1: SystemExit"),
+        (("two-layer", "--hidden", "5", "--scratch", "{}:Short"), "it returns no gradient of b1"),
         (("two-layer", "--hidden", "5", "--scratch", "{}:Layers"), "Layers() raised TypeError"),
         (("two-layer", "--penalty", "l1", "--hidden", "5", "--scratch", "{}:TwoLayerNet"), "with an L2 penalty"),
     ],
