@@ -193,8 +193,9 @@ def remarks(result: Result, folder: str | None, logging: float = 0.0) -> list[st
         lines.append(f"to go on: gradtwin train --resume {folder}")
     lines.append(f"weights, SHA-256: scratch {digest(last.scratch.params)}, ref {digest(last.ref.params)}")
     if folder is not None:
-        share = logging / result.training
-        lines.append(f"logged in {folder} ({logging:.2f} s, {share:.1%} of the training): gradtwin board")
+        # of a training of less than a second the share would say how long it takes to open the files
+        share = f", {logging / result.training:.1%} of the training" if result.training > 1 else ""
+        lines.append(f"logged in {folder} ({logging:.2f} s{share}): gradtwin board")
     return lines
 
 

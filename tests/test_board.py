@@ -1,4 +1,5 @@
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,11 @@ def test_board_refuses_what_it_cannot_show(tmp_path: Path, logged: tuple[Path, l
             check(logged[0], port, "127.0.0.1")
     check(logged[0], port, "127.0.0.1")  # free again
     assert command(logged[0], port, "127.0.0.1")[1:3] == ["-m", "tensorboard.main"]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(2.0, "(0.10 s, 5.0% of the training)"), (0.5, "(0.10 s)")])
+def test_the_share_of_logging_is_told_of_no_training_of_a_moment(
+    logged: tuple[Path, list[Step], outcome.Result], seconds: float, told: str
+) -> None:
+    line = outcome.remarks(replace(logged[2], training=seconds), "runs/a", logging=0.1)[-1]
+    assert line == f"logged in runs/a {told}: gradtwin board"
