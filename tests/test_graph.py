@@ -221,7 +221,7 @@ REFUSED = [
     (lambda: scratch.exp(np.array([1e4])), "exp(array (1,)): the result is no finite number"),
     (lambda: Node(np.ones((2, 3))) + np.ones(4), "add: shapes (2, 3) and (4,) do not broadcast"),
     (lambda: Node(np.ones((2, 3))) @ np.ones((4, 2)), "matmul: shapes (2, 3) and (4, 2) do not fit"),
-    (lambda: Node(2.0) @ 3.0, "matmul: shapes () and () do not fit"),
+    (lambda: Node(2.0) @ 3.0, "matmul: shapes () and (): a number has no matrix product; times is *"),
     (lambda: scratch.sum(np.ones((2, 3)), axis=2), "sum of shape (2, 3): axis 2 is out of bounds"),
     (lambda: scratch.reshape(np.ones(6), (4, 2)), "reshape of shape (6,): cannot reshape"),
     (lambda: scratch.index(np.ones(3), 7), "index of shape (3,): index 7 is out of bounds"),
