@@ -178,3 +178,12 @@ def test_letters_that_no_font_has_are_told_and_warn_of_nothing(tmp_path):
 def test_a_zero_has_no_sign():
     assert wording.number(-0.0) == "0.00"
     assert wording.precise(np.asarray(-0.0)) == "0"
+
+
+def test_the_page_shrinks_a_circuit_no_further_in_height_than_in_width():
+    """Were the width alone held, a flat window would leave tiny letters in the middle of a wide scroll area."""
+    page = player.page(read(NEURON, *WEIGHTS))
+    width, height, *least = map(
+        float, re.search(r'viewBox="0 0 (\S+) (\S+)".*min-width: (\S+)px; min-height: (\S+)px', page).groups()
+    )
+    assert least[0] / width == pytest.approx(least[1] / height, rel=0.01)
