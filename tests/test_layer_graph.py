@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from compare.pairs import TABLE
 from scratch import graph, layers, norms, two_layer
 
 
@@ -79,6 +80,11 @@ def test_a_layer_written_in_the_graph_is_the_layer(name):
     np.testing.assert_allclose(root.value, out, rtol=1e-12, atol=1e-14)
     for n, grad in backward(dout, cache).items():
         np.testing.assert_allclose(wires[n].grad, grad, rtol=1e-11, atol=1e-13, err_msg=n)
+
+
+def test_every_layer_of_the_table_is_written_in_the_graph():
+    rows = {pair.name for pair in TABLE if (pair.family, pair.kind) == ("layer", "layer")}
+    assert rows == {name.replace("softmax", "softmax_layer") for name in IN_THE_GRAPH}
 
 
 def test_a_network_written_in_the_graph_is_the_network():
