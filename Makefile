@@ -18,7 +18,7 @@ verify: $(INSTALLED)  ## hold every pair against its twin (gradtwin verify)
 	$(BIN)/gradtwin verify $(ARGS)
 
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED)  ## ruff's checks and format, mypy --strict
 	$(BIN)/ruff check .
