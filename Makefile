@@ -1,4 +1,5 @@
 # Environment, checks and builds. Each target makes what it needs; a second call installs nothing.
+# The tests run in two processes of one thread each: with more, the libraries' waiting threads take each other's cores.
 # ARGS is handed on: make verify ARGS="softmax --strict", make test ARGS="-k hinge".
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ verify: $(INSTALLED)  ## hold every pair against its twin (gradtwin verify)
 	$(BIN)/gradtwin verify $(ARGS)
 
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED)  ## ruff's checks and format, mypy --strict
 	$(BIN)/ruff check .
