@@ -22,19 +22,19 @@ _here: dict[str, Any] = {}  # what this worker process was given when it began
 
 
 @contextmanager
-def pool(material: Material, processes: int) -> Iterator[Submit]:
+def pool(material: Material, processes: int, stop: Callable[[], bool] = lambda: False) -> Iterator[Submit]:
     """Yield what takes a plan and answers with the future of its trace; trainings end soon after this context.
 
-    One process means this one: submit then returns after the training. Raises BrokenProcessPool from a future whose
-    process was killed.
+    One process means this one: submit then returns after the training, or once stop() says so. Raises
+    BrokenProcessPool from a future whose process was killed.
     """
     if processes == 1:
         with threadpool_limits(1):
-            yield lambda plan, at=(): _done(alone.train(plan, material, at))
+            yield lambda plan, at=(): _done(alone.train(plan, material, at, stop))
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of torch's and BLAS's threads
-    stop = context.Event()
-    executor = ProcessPoolExecutor(processes, context, _begin, (material, stop))
+    over = context.Event()
+    executor = ProcessPoolExecutor(processes, context, _begin, (material, over))
 
     def submit(plan: Plan, at: Collection[int] = ()) -> Future[Trace]:
         with _without_interrupts():  # a process may start here
@@ -43,7 +43,7 @@ def pool(material: Material, processes: int) -> Iterator[Submit]:
     try:
         yield submit
     finally:
-        stop.set()
+        over.set()
         executor.shutdown(cancel_futures=True)
 
 

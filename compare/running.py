@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from compare import checkpoint, choices, lockstep, outcome, own, report, session, signs, telling
 from compare.data import load
+from compare.interrupts import interruptible
 from compare.records import Refusal
 from compare.session import Job, Session
 from compare.timing import equal_threads
@@ -60,7 +60,7 @@ def _train(going: Session, runs: Path | None, out: Console, json_to: str | None)
         out.print(f"in scratch's place: {own.taken(plan.scratch).words}{kept}", soft_wrap=True, markup=False)
     over = False
     try:
-        with _interruptible() as interrupted, _progress(out, steps) as advance:
+        with interruptible() as interrupted, _progress(out, steps) as advance:
             for record in going.training.run():
                 going.take(record, runs)
                 if isinstance(record, lockstep.Step):
@@ -102,27 +102,6 @@ def _logged(going: Session) -> str:
 
 def _path(root: str | None) -> Path | None:
     return None if root is None else Path(root)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Any]:
-    """Let Ctrl-C end the training between two steps; a second one ends it at once. Yields whether it was pressed."""
-    pressed: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread: signals are somebody else's
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -48,26 +48,36 @@ class Trial:
 
 
 def sweep(
-    study: Study, base: Plan, wanted: Space, material: Material, trials: int, processes: int, sampler: str = "random"
+    study: Study,
+    base: Plan,
+    wanted: Space,
+    material: Material,
+    trials: int,
+    processes: int,
+    sampler: str = "random",
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> Generator[Trial, None, None]:
     """Train until the study has so many trials; yield each of this run when it is done.
 
-    Whoever stops early loses the trials in flight, and nothing else: they are queued again.
+    Whoever stops early loses the trials in flight, and nothing else: they are queued again. Raises KeyboardInterrupt
+    soon after interrupted() says so.
     """
     recover(study)
     _queue(study, base, wanted, trials, sampler)
     taken: set[int] = set()
     flying: dict[Future[Trace], optuna.Trial] = {}
     try:
-        with pool(material, processes) as submit:
+        with pool(material, processes, interrupted) as submit:
             while True:
+                if interrupted():
+                    raise KeyboardInterrupt
                 while len(flying) < processes and started(study) < trials:
                     trial = _ask(study)
                     taken.add(trial.number)
                     flying[submit(plan_of(base, suggest(trial, wanted, base)))] = trial
                 if not flying:
                     return
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                for future in wait(flying, 0.1, FIRST_COMPLETED).done if not interrupted() else ():
                     trial, trace = flying.pop(future), future.result()
                     _tell(study, trial, trace)
                     taken.remove(trial.number)

@@ -167,10 +167,15 @@ def _search(job: Job, out: Console) -> bool:
 
     from compare import report, sweep, sweep_outcome
     from compare.board_trials import log_trial
+    from compare.interrupts import interruptible
 
-    running = sweep.sweep(job.study, job.base, job.wanted, job.material, job.trials, job.processes, job.sampler)
     try:
-        with report.progress(out, job.trials) as track, closing(running):
+        with (
+            interruptible() as pressed,
+            report.progress(out, job.trials) as track,
+            closing(sweep.sweep(job.study, job.base, job.wanted, job.material, job.trials, job.processes, job.sampler,
+                                pressed)) as running,
+        ):  # fmt: skip
             for trial in running:
                 out.print(sweep_outcome.line(trial), soft_wrap=True, markup=False, highlight=False)
                 track(f"{sweep.started(job.study)} of {job.trials} trials begun")
