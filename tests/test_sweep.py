@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from compare import alone, lockstep, models, space, sweep
 from compare.alone import Material, Point, Trace
 from compare.data import Dataset
+from compare.interrupts import interruptible
 from compare.parties import Plan
 from compare.space import Choice, Range
 
@@ -209,3 +211,31 @@ def test_a_loss_that_is_not_finite_ends_a_training(images: Dataset) -> None:
     trace = alone.train(plan, alone.withhold(images, 20))
     assert len(trace.points) == 1
     assert trace.fault == "the loss is not finite at step 2"
+
+
+def test_ctrl_c_ends_the_training_at_hand_and_queues_its_trial_again(images: Dataset) -> None:
+    """Pressed in the middle of a training: noted there, and raised where nothing can swallow it."""
+    material = alone.withhold(images, 40)
+    wanted = space.parse(models.model("softmax"), ["epochs=3,100000"])
+    opened, base, pressed = study(wanted), sweep.base("softmax", 0, material), []
+
+    def asked() -> bool:
+        pressed.append(True)
+        return len(pressed) > 50
+
+    with pytest.raises(KeyboardInterrupt):
+        list(sweep.sweep(opened, base, wanted, material, 2, 1, interrupted=asked))
+    waiting = opened.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    assert {t.system_attrs["fixed_params"]["epochs"] for t in waiting} >= {100_000}
+    assert len(pressed) < 100  # and not after 100,000 passes
+
+
+def test_interrupts_are_noted_once_and_raised_at_the_second() -> None:
+    with interruptible() as noted:
+        assert not noted()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert noted()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
